@@ -1,0 +1,1 @@
+"""Columns to findings: plain functions, no input changed. Never imports torch."""

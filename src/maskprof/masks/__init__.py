@@ -1,0 +1,1 @@
+"""Which blocks run: the value type, its notations, and the ways of choosing. Standard library only."""

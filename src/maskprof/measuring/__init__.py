@@ -1,0 +1,1 @@
+"""Clean timings: no profiler, no ranges. May import torch."""

@@ -1,0 +1,1 @@
+"""Loading models, finding their blocks, making their inputs. May import torch."""

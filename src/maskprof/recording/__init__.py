@@ -1,0 +1,1 @@
+"""Traces: torch.profiler sessions with our ranges. May import torch."""

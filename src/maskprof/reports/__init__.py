@@ -1,0 +1,1 @@
+"""Stored results to what people look at. Knows results and nothing else."""

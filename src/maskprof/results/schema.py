@@ -1,0 +1,255 @@
+"""What is stored of a run: raw samples first, statistics beside them, attribution from the traces.
+
+Attribute names carry their unit. `results.serialize` maps them to the keys of the result file, which are
+older than this code (`T_LLM_prefill`, `P50`, ...).
+"""
+
+from dataclasses import dataclass, field
+from typing import Any
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Configuration:
+    """One mask carried out in one way: what is measured as a unit.
+
+    Attributes:
+        name: folder and table name, unique in a run, such as `first-04-of-16`.
+        active: one bool per block, True where it runs.
+        strategy: how the blocks were chosen: a strategy's name, or `blocks` for an explicit list.
+        skip_mode, dummy_cache, mask_on: how the mask is carried out.
+    """
+
+    name: str
+    active: tuple[bool, ...]
+    strategy: str
+    skip_mode: str
+    dummy_cache: str
+    mask_on: str
+
+    @property
+    def num_total_blocks(self) -> int:
+        return len(self.active)
+
+    @property
+    def num_active_blocks(self) -> int:
+        return sum(self.active)
+
+    @property
+    def active_block_indices(self) -> tuple[int, ...]:
+        return tuple(i for i, active in enumerate(self.active) if active)
+
+    @property
+    def num_skipped_blocks(self) -> int:
+        return len(self.active) - sum(self.active)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Sample:
+    """One clean run: one prefill and its decode steps, with no profiler and no ranges.
+
+    `vision_ms + prefill_ms + decode_ms + remainder_ms == total_ms`, all from the same run. On a GPU the
+    phases are timed by events in the stream and the total by the host up to the final synchronisation;
+    `host_ms` holds the host's time of the same phases.
+
+    Attributes:
+        sample_id: 0, 1, ... within its configuration.
+        round: the round of measuring; samples of one round are neighbours in time.
+        started_s: host clock at the start, in seconds since the run's first sample.
+        decode_step_ms: each decode step, `num_output_tokens - 1` of them.
+        reference: True where this is the removed-blocks reference run of its configuration.
+    """
+
+    configuration: str
+    sample_id: int
+    round: int
+    started_s: float
+    vision_ms: float
+    prefill_ms: float
+    decode_ms: float
+    total_ms: float
+    decode_step_ms: tuple[float, ...]
+    host_ms: dict[str, float]
+    num_input_text_tokens: int
+    num_vision_tokens: int
+    num_output_tokens: int
+    reference: bool = False
+
+    @property
+    def remainder_ms(self) -> float:
+        return self.total_ms - self.vision_ms - self.prefill_ms - self.decode_ms
+
+    @property
+    def decode_per_token_ms(self) -> float | None:
+        """Decode time per decode step; None where there was none (one output token comes from prefill)."""
+        return self.decode_ms / (self.num_output_tokens - 1) if self.num_output_tokens > 1 else None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Statistics:
+    """Of one phase's samples, in milliseconds; percentiles interpolate linearly, std is the population's.
+
+    `median_ci95` is a bootstrap interval of the median (None below 3 samples).
+    """
+
+    p50: float
+    p95: float
+    p99: float
+    mean: float
+    std: float
+    min: float
+    max: float
+    median_ci95: tuple[float, float] | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ConfigurationSummary:
+    """The statistics of one configuration; a phase that does not occur is None."""
+
+    configuration: Configuration
+    num_samples: int
+    vision: Statistics | None
+    prefill: Statistics
+    decode: Statistics
+    decode_per_token: Statistics | None
+    total: Statistics
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fit:
+    """A straight line through the medians: latency = intercept + slope * active blocks.
+
+    Attributes:
+        phase: `prefill`, `decode_per_token` or `total`.
+        variant: the way of skipping that the line is of.
+        slope_ms_per_block, intercept_ms: with 95 % intervals, None where 2 points give no spread.
+        r2: share of the variance that the line explains; None where all medians are equal.
+        departures: (configuration name, measured minus line in ms) where that exceeds the configuration's
+            own interval and 2 % of the line.
+    """
+
+    phase: str
+    variant: str
+    num_points: int
+    slope_ms_per_block: float
+    intercept_ms: float
+    slope_ci95: tuple[float, float] | None
+    intercept_ci95: tuple[float, float] | None
+    r2: float | None
+    departures: tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """A configuration that could not be measured or traced; the others go on."""
+
+    configuration: str
+    stage: str
+    error: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockCost:
+    """One block in one phase of one trace; decode figures are per step. Instrument cost is subtracted.
+
+    `host_us` is the block's whole turn on the host, `device_us` the kernel time launched inside it (None
+    without a GPU). `mask_check_us` and `cache_us` are None where no such range was there.
+    `kernel_count` counts device kernels, on a CPU-only trace the operators called inside.
+    """
+
+    block: int
+    active: bool
+    host_us: float
+    device_us: float | None
+    mask_check_us: float | None
+    cache_us: float | None
+    kernel_count: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PhaseCost:
+    """All blocks in one phase (`prefill`, or `decode` per step) of one trace."""
+
+    phase: str
+    steps: int
+    host_us: float
+    device_us: float | None
+    blocks: tuple[BlockCost, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class InstrumentCost:
+    """What the recording's own ranges cost, measured by empty ones in the same profiler session.
+
+    Attributes:
+        inner_us: what an empty inner range reports as its own duration: subtracted from mask check and cache.
+        inner_total_us: what an inner range adds to the range around it: subtracted from a block's turn.
+        turn_us: what an empty turn reports as its own duration: subtracted from a block's turn.
+        inner_resolution_us: spread of `inner_us`, 5th to 95th percentile; a figure below it is below resolution.
+        samples: how many empty turns were measured.
+    """
+
+    inner_us: float
+    inner_total_us: float
+    turn_us: float
+    inner_resolution_us: float
+    samples: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Closure:
+    """The skip path's cost measured twice: clean (masked minus removed), and as the traces attribute it.
+
+    `clean_us` is the median of the paired differences with its interval, `attributed_us` the sum over
+    skipped blocks of their turns; both for the whole phase (`decode`: per step) and not per block.
+    """
+
+    phase: str
+    skipped_blocks: int
+    clean_us: float | None
+    clean_ci95_us: tuple[float, float] | None
+    pairs: int
+    attributed_us: float | None
+    note: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Attribution:
+    """What one configuration's trace says, block by block."""
+
+    configuration: str
+    trace: str | None
+    phases: tuple[PhaseCost, ...]
+    instrument: InstrumentCost | None
+    closure: tuple[Closure, ...]
+    account: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ModelFacts:
+    """The model that was measured."""
+
+    name: str
+    source: str
+    architecture: str
+    num_blocks: int
+    num_parameters: int
+    dtype: str
+    has_vision: bool
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """A whole run, as stored."""
+
+    config: dict[str, Any]
+    environment: dict[str, Any]
+    model: ModelFacts
+    configurations: tuple[Configuration, ...]
+    summary: tuple[ConfigurationSummary, ...]
+    samples: tuple[Sample, ...]
+    fits: tuple[Fit, ...]
+    attribution: tuple[Attribution, ...]
+    failures: tuple[Failure, ...]
+    schema_version: int = SCHEMA_VERSION
