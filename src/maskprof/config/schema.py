@@ -98,25 +98,13 @@ class RunConfig:
             _check_at_least(name, getattr(self, name), 1)
         for name in ("num_warmup", "seed"):
             _check_at_least(name, getattr(self, name), 0)
-        for count in self.num_active_blocks:
-            _check_at_least("num_active_blocks", count, 1)
-        for fraction in self.fractions:
-            if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
-                raise ConfigError(f"--fractions: a share of blocks is above 0 and at most 1, got {fraction!r}")
-        for indices in self.active_block_indices:
-            if not indices:
-                raise ConfigError("--active_block_indices: at least one block must stay active, got none")
-            for index in indices:
-                _check_at_least("active_block_indices", index, 0)
-            if len(set(indices)) < len(indices):
-                twice = next(i for i in indices if indices.count(i) > 1)
-                raise ConfigError(f"--active_block_indices: block {twice} is given twice")
-        if self.prompt_tokens is not None:
-            _check_at_least("prompt_tokens", self.prompt_tokens, 1)
-            if self.prompt is not None:
-                raise ConfigError("--prompt and --prompt_tokens exclude each other: give one of them")
         if self.closure_samples is not None:
             _check_at_least("closure_samples", self.closure_samples, 0)
+        if self.prompt_tokens is not None:
+            _check_at_least("prompt_tokens", self.prompt_tokens, 1)
+        if self.prompt_tokens is not None and self.prompt is not None:
+            raise ConfigError("--prompt and --prompt_tokens exclude each other: give one of them")
+        _check_masks(self)
         _check_choices("strategy", (self.strategy,), STRATEGIES)
         _check_choices("skip_mode", self.skip_mode, SKIP_MODES)
         _check_choices("dummy_cache", self.dummy_cache, DUMMY_CACHES)
@@ -154,6 +142,22 @@ class RunConfig:
 
 
 FIELD_NAMES = tuple(field.name for field in fields(RunConfig))
+
+
+def _check_masks(config: RunConfig) -> None:
+    for count in config.num_active_blocks:
+        _check_at_least("num_active_blocks", count, 1)
+    for fraction in config.fractions:
+        if isinstance(fraction, bool) or not isinstance(fraction, (int, float)) or not 0 < fraction <= 1:
+            raise ConfigError(f"--fractions: a share of blocks is above 0 and at most 1, got {fraction!r}")
+    for indices in config.active_block_indices:
+        if not indices:
+            raise ConfigError("--active_block_indices: at least one block must stay active, got none")
+        for index in indices:
+            _check_at_least("active_block_indices", index, 0)
+        if len(set(indices)) < len(indices):
+            twice = next(i for i in indices if indices.count(i) > 1)
+            raise ConfigError(f"--active_block_indices: block {twice} is given twice")
 
 
 def _check_at_least(name: str, value: Any, least: int) -> None:

@@ -23,14 +23,16 @@ class BlockMask(Sequence[bool]):
             MaskError: an entry is not a bool, there is no entry, or a tensor is not one-dimensional.
         """
         if isinstance(flags, BlockMask):
-            self._flags: tuple[bool, ...] = flags._flags
+            self._flags: tuple[bool, ...] = tuple(flags)
             return
         # Tensors and arrays tell their dtype; 0/1 integers are refused there as in lists, since an index list
         # such as [0, 1] would silently be read as a mask.
         dtype = getattr(flags, "dtype", None)
         if dtype is not None:
             if str(dtype).rpartition(".")[2] not in ("bool", "bool_"):
-                raise MaskError(f"a mask needs booleans, got a tensor of {dtype}; use mask.bool() if it is 0/1")
+                raise MaskError(
+                    f"a mask needs booleans, got a tensor of {dtype}; use mask.bool() if it is 0/1"
+                )
             shape = tuple(getattr(flags, "shape", ()))
             if len(shape) != 1:
                 raise MaskError(f"a mask needs shape (n_layers,), got {shape}")
@@ -87,14 +89,14 @@ class BlockMask(Sequence[bool]):
 
     @classmethod
     def middle(cls, n: int, total: int) -> Self:
-        """n neighbouring blocks around the middle; where they cannot be centred, the earlier ones."""
+        """Neighbouring blocks around the middle; where they cannot be centred, the earlier ones."""
         _check_count(n, total)
         start = (total - n) // 2
         return cls.from_indices(range(start, start + n), total)
 
     @classmethod
     def uniform(cls, n: int, total: int) -> Self:
-        """n blocks spread evenly, the first and the last among them when n is 2 or more."""
+        """Blocks spread evenly, the first and the last among them if n is 2 or more."""
         _check_count(n, total)
         if n == 1:
             return cls.from_indices([0], total)
@@ -104,7 +106,7 @@ class BlockMask(Sequence[bool]):
 
     @classmethod
     def random(cls, n: int, total: int, seed: int = 0) -> Self:
-        """n blocks drawn without replacement; the same seed gives the same mask."""
+        """Blocks drawn without replacement; the same seed gives the same mask."""
         _check_count(n, total)
         # A generator of our own: the caller's random state stays as it is.
         return cls.from_indices(sorted(random.Random(seed).sample(range(total), n)), total)  # noqa: S311

@@ -8,7 +8,7 @@ STRATEGIES = ("first", "last", "middle", "uniform", "random")
 
 
 def choose(strategy: str, n: int, total: int, *, seed: int = 0) -> BlockMask:
-    """n of `total` blocks by the named strategy; `seed` matters to `random` only.
+    """Choose n of `total` blocks by the named strategy; `seed` matters to `random` only.
 
     Raises:
         MaskError: n is not between 1 and total.

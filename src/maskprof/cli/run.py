@@ -1,0 +1,80 @@
+"""`maskprof run`: measure and trace a model under masks, then show and save what it costs."""
+
+import argparse
+import logging
+import sys
+import warnings
+from pathlib import Path
+
+from rich.console import Console
+from rich.logging import RichHandler
+
+from maskprof.cli.options import add_run_arguments, run_config
+from maskprof.config.schema import RunConfig
+from maskprof.results.schema import RunResult
+
+EXIT_DONE = 0
+EXIT_SOME_FAILED = 1
+EXIT_INTERRUPTED = 130
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of `maskprof run`."""
+    add_run_arguments(parser)
+
+
+def run(args: argparse.Namespace) -> int:
+    """Run what was asked for; see `maskprof.experiment.run`.
+
+    Returns:
+        The exit code: 0 done, 1 some configurations failed, 130 interrupted.
+    """
+    config = run_config(args)
+    _set_up_logging(args.verbose)
+
+    # What can be found wrong without torch is found before it is imported, which takes seconds.
+    from maskprof.models.locate import check_model_path  # noqa: PLC0415
+
+    check_model_path(config)
+
+    from maskprof.experiment import run as run_experiment  # noqa: PLC0415
+    from maskprof.reports.console import print_result  # noqa: PLC0415
+    from maskprof.reports.progress import ProgressDisplay  # noqa: PLC0415
+    from maskprof.reports.tensorboard import write_events  # noqa: PLC0415
+
+    display = ProgressDisplay()
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|gguf)\b")
+            outcome = run_experiment(config, display)
+    finally:
+        display.stop()
+    if config.trace and outcome.result.summary:
+        write_events(outcome.result, config.resolved_trace_dir)
+    print_result(outcome.result, Console(), where=_where(config, outcome.result))
+    if outcome.interrupted:
+        sys.stderr.write("interrupted: what was measured is saved; the same command with --resume goes on\n")
+        return EXIT_INTERRUPTED
+    return EXIT_SOME_FAILED if outcome.result.failures else EXIT_DONE
+
+
+def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
+    lines = [("Results", f"{Path(config.output_dir)}/")]
+    if not any(item.trace for item in result.attribution):
+        return lines
+    traces = config.resolved_trace_dir
+    one = max(
+        (item.trace for item in result.attribution if item.trace), key=lambda path: Path(path).parent.name
+    )
+    return [
+        *lines,
+        ("TensorBoard", f"tensorboard --logdir {traces}"),
+        ("Chrome trace", f"{one}  (open in https://ui.perfetto.dev or chrome://tracing)"),
+    ]
+
+
+def _set_up_logging(verbosity: int) -> None:
+    """`-v` logs which blocks are active, `-vv` each step; on stderr, so that tables stay clean."""
+    logger = logging.getLogger("maskprof")
+    logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
+    logger.handlers[:] = [RichHandler(console=Console(stderr=True), show_path=False, show_level=False)]

@@ -1,0 +1,185 @@
+"""Clean measuring: warm up, then visit the configurations in interleaved rounds and collect samples."""
+
+import gc
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from statistics import median
+from typing import Protocol
+
+import torch
+
+from maskprof.measuring.interleaving import Visit, visits
+from maskprof.measuring.phases import GreedyPass
+from maskprof.measuring.timers import PassTimer, PassTimes
+from maskprof.results.schema import Configuration, Failure, Sample
+
+# Warm-up ends when a round over all configurations is no longer this much faster than the one before.
+_STILL_WARMING = 0.05
+_MOST_EXTRA_WARMUPS = 7
+
+MaskedAs = Callable[[Configuration, bool], AbstractContextManager[object]]
+"""Puts a configuration in force; with True, the reference of it whose blocks are removed."""
+
+
+class Listener(Protocol):
+    """Who is told of each sample and failure as it happens: the journal and the display."""
+
+    def on_warmup(self, configuration: Configuration) -> None: ...
+
+    def on_sample(self, sample: Sample) -> None: ...
+
+    def on_failure(self, failure: Failure) -> None: ...
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """How often each configuration is measured.
+
+    `done` and `references_done` count samples that are there already, from a run that this one goes on with.
+    """
+
+    samples: int
+    references: int
+    warmups: int
+    steps: int
+    seed: int
+    done: Mapping[str, int]
+    references_done: Mapping[str, int]
+    first_round: int = 0
+
+    def missing(self, name: str) -> int:
+        """Samples still to be taken of a configuration."""
+        return max(0, self.samples - self.done.get(name, 0))
+
+    def missing_references(self, configuration: Configuration) -> int:
+        """Reference passes still to be made; blocks that all run, or are removed anyway, need none."""
+        if configuration.skip_mode != "mask" or configuration.num_skipped_blocks == 0:
+            return 0
+        return max(0, self.references - self.references_done.get(configuration.name, 0))
+
+
+class Runner:
+    """Measures configurations of one model on one device; a failing one is left out of the rounds to come."""
+
+    def __init__(
+        self, greedy_pass: GreedyPass, timer: PassTimer, masked_as: MaskedAs, listener: Listener
+    ) -> None:
+        """Keep the parts; nothing runs yet."""
+        self._pass, self._timer = greedy_pass, timer
+        self._masked_as, self._listener = masked_as, listener
+        self._failed: set[tuple[str, bool]] = set()
+        self._begin_s = time.perf_counter()
+
+    def measure(self, configurations: Sequence[Configuration], plan: Plan) -> None:
+        """Warm up and measure; samples and failures go to the listener one by one."""
+        by_name = {configuration.name: configuration for configuration in configurations}
+        wanted = {name: plan.missing(name) for name in by_name}
+        references = {name: plan.missing_references(c) for name, c in by_name.items()}
+        pending = [by_name[name] for name in by_name if wanted[name] or references[name]]
+        self._warm_up(pending, plan, with_reference={name for name, count in references.items() if count})
+        taken = {name: plan.done.get(name, 0) for name in by_name}
+        taken_references = {name: plan.references_done.get(name, 0) for name in by_name}
+        for visit in visits(wanted, references, seed=plan.seed, first_round=plan.first_round):
+            configuration = by_name[visit.configuration]
+            counter = taken_references if visit.reference else taken
+            if self._is_out(visit):
+                continue
+            sample = self._visit(configuration, visit, plan.steps, counter[configuration.name])
+            if sample is not None:
+                counter[configuration.name] += 1
+                self._listener.on_sample(sample)
+
+    def _is_out(self, visit: Visit) -> bool:
+        return (visit.configuration, False) in self._failed or (
+            visit.configuration,
+            visit.reference,
+        ) in self._failed
+
+    def _warm_up(self, configurations: Sequence[Configuration], plan: Plan, with_reference: set[str]) -> None:
+        """At least `plan.warmups` rounds, then until a round is not clearly faster than the one before."""
+        before: float | None = None
+        for number in range(plan.warmups + _MOST_EXTRA_WARMUPS if plan.warmups else 0):
+            took = [
+                times.total_ms
+                for configuration in configurations
+                if (times := self._attempt(configuration, plan.steps, reference=False, stage="warm-up"))
+                is not None
+            ]
+            if number == 0:
+                for configuration in configurations:
+                    if configuration.name in with_reference:
+                        self._attempt(configuration, plan.steps, reference=True, stage="warm-up")
+            if not took:
+                return
+            now = median(took)
+            if number + 1 >= plan.warmups and before is not None and now > before * (1 - _STILL_WARMING):
+                return
+            before = now
+
+    def _attempt(
+        self, configuration: Configuration, steps: int, *, reference: bool, stage: str
+    ) -> PassTimes | None:
+        """One timed pass, None where it fails or has failed before."""
+        if {(configuration.name, False), (configuration.name, reference)} & self._failed:
+            return None
+        try:
+            with self._masked_as(configuration, reference), _undisturbed():
+                self._timer.start()
+                self._pass.run(steps, self._timer)
+                times = self._timer.finish()
+        except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
+            self._failed.add((configuration.name, reference))
+            what = f"{stage} of the removed-blocks reference" if reference else stage
+            self._listener.on_failure(
+                Failure(
+                    configuration=configuration.name, stage=what, error=f"{type(error).__name__}: {error}"
+                )
+            )
+            if torch.cuda.is_available():
+                torch.cuda.empty_cache()
+            return None
+        if stage == "warm-up":
+            self._listener.on_warmup(configuration)
+        return times
+
+    def _visit(self, configuration: Configuration, visit: Visit, steps: int, sample_id: int) -> Sample | None:
+        started_s = time.perf_counter() - self._begin_s
+        times = self._attempt(configuration, steps, reference=visit.reference, stage="measuring")
+        if times is None:
+            return None
+        inputs = self._pass.inputs
+        return Sample(
+            configuration=configuration.name,
+            sample_id=sample_id,
+            round=visit.round,
+            started_s=started_s,
+            vision_ms=times.vision_ms,
+            prefill_ms=times.prefill_ms,
+            decode_ms=sum(times.decode_step_ms),
+            total_ms=times.total_ms,
+            decode_step_ms=times.decode_step_ms,
+            host_ms={
+                "vision": times.host_vision_ms,
+                "projector": times.projector_ms,
+                "prefill": times.host_prefill_ms,
+                "decode": times.host_decode_ms,
+            },
+            num_input_text_tokens=inputs.num_input_text_tokens,
+            num_vision_tokens=inputs.num_vision_tokens,
+            num_output_tokens=steps + 1,
+            reference=visit.reference,
+        )
+
+
+@contextmanager
+def _undisturbed() -> Iterator[None]:
+    """No garbage collection inside a sample: it would fall on whichever configuration is being timed."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()

@@ -1,0 +1,94 @@
+"""One torch.profiler session of one configuration, written as a Chrome trace that TensorBoard's plugin reads."""
+
+import json
+import os
+import time
+from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch.profiler import ProfilerActivity, profile, schedule
+
+from maskprof.annotate import coarse_range, write_empty_turns
+from maskprof.errors import ConfigError
+from maskprof.ranges import Phase, phase_range
+
+_WARM_PASSES = 1
+_EMPTY_TURNS = 100
+_KINETO_QUIET = "6"
+METADATA_KEY = "maskprof"
+TRACE_SUFFIX = ".pt.trace.json.gz"
+
+
+class RangeWatch:
+    """A phase watch that puts a range around each phase."""
+
+    def __init__(self) -> None:
+        """No phase is open yet."""
+        self._open: list[AbstractContextManager[Any]] = []
+
+    def enter(self, phase: Phase) -> None:
+        range_ = coarse_range(phase_range(phase))
+        range_.__enter__()
+        self._open.append(range_)
+
+    def leave(self, _phase: Phase) -> None:
+        self._open.pop().__exit__(None, None, None)
+
+
+def record(
+    run_pass: Callable[[RangeWatch], object],
+    folder: Path,
+    *,
+    device: torch.device,
+    metadata: Mapping[str, Any],
+) -> Path:
+    """Record one pass after a warm one, and return the trace's path.
+
+    The folder is a run of TensorBoard's profiler plugin, `<worker>.<nanoseconds>.pt.trace.json.gz` in it the
+    trace; traces of an earlier recording there are removed. The pass is preceded by empty ranges that tell
+    what the instrument itself costs. The file appears whole or not at all.
+
+    Args:
+        run_pass: runs prefill and decode steps under the watch it is given.
+        folder: where the trace goes; made if it is not there.
+        device: what is recorded beside the host.
+        metadata: kept in the trace under the key `maskprof`.
+
+    Raises:
+        ConfigError: the folder cannot be written to.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        draft = folder / f".draft-{os.getpid()}.json.gz"
+        draft.unlink(missing_ok=True)
+    except OSError as error:
+        raise ConfigError(
+            f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
+        ) from None
+    activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
+    # Kineto writes two lines to stderr at each session, past Python; it reads this when it first starts.
+    os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_QUIET)
+    session = profile(
+        activities=activities,
+        schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
+        on_trace_ready=lambda finished: finished.export_chrome_trace(str(draft)),
+    )
+    with session:
+        # A string would be written unquoted: what is handed over must be JSON already.
+        session.add_metadata_json(METADATA_KEY, json.dumps(dict(metadata)))
+        for _ in range(_WARM_PASSES):
+            run_pass(RangeWatch())
+            session.step()
+        write_empty_turns(_EMPTY_TURNS)
+        run_pass(RangeWatch())
+        if device.type == "cuda":
+            torch.cuda.synchronize(device)
+        session.step()
+    for older in folder.glob(f"*{TRACE_SUFFIX}"):
+        older.unlink()
+    final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
+    draft.replace(final)
+    return final
