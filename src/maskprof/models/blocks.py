@@ -71,10 +71,19 @@ class Anatomy:
     path: str
     blocks: tuple[BlockAnatomy, ...]
 
-    @property
-    def owner_path(self) -> str:
-        """Path of the module whose forward loops over the blocks; empty for the model itself."""
-        return self.path.rpartition(".")[0]
+
+def owner_of(model: nn.Module, anatomy: Anatomy) -> nn.Module:
+    """The module that holds the list as a child; it may be a mere container."""
+    return model.get_submodule(anatomy.path.rpartition(".")[0])
+
+
+def looping_module(model: nn.Module, anatomy: Anatomy) -> nn.Module:
+    """The innermost module around the list whose own forward runs, and so loops over the blocks."""
+    path = anatomy.path.rpartition(".")[0]
+    # A ModuleDict holds the list in some decoders, and is never called.
+    while path and isinstance(model.get_submodule(path), (nn.ModuleDict, nn.ModuleList)):
+        path = path.rpartition(".")[0]
+    return model.get_submodule(path)
 
 
 _KNOWN: "weakref.WeakKeyDictionary[nn.Module, tuple[weakref.ref[nn.Module], int, Anatomy]]" = (

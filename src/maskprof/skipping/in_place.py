@@ -17,7 +17,15 @@ from torch import nn
 from maskprof.annotate import coarse_range, fine_range
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.blocks import Anatomy, BlockAnatomy, argument, find_cache, hidden_states, is_kv_pair
+from maskprof.models.blocks import (
+    Anatomy,
+    BlockAnatomy,
+    argument,
+    find_cache,
+    hidden_states,
+    is_kv_pair,
+    looping_module,
+)
 from maskprof.ranges import BlockPart, block_range
 from maskprof.skipping.caches import Turn, advance, dummy_pair, is_prepared
 
@@ -53,14 +61,14 @@ def masked_in_place(
 ) -> Iterator[None]:
     """While this is entered, blocks whose flag is false pass their input on; undone exactly on the way out."""
     turn = Turn()
-    owner = model.get_submodule(anatomy.owner_path)
+    loop = looping_module(model, anatomy)
     before = [block.__dict__.get("forward") for block in blocks]
 
-    def on_forward(_owner: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def on_forward(_loop: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         _begin(turn, flags.mask, args, kwargs)
 
     # First among the hooks: another one may already want to look at the cache.
-    hook = owner.register_forward_pre_hook(on_forward, with_kwargs=True, prepend=True)
+    hook = loop.register_forward_pre_hook(on_forward, with_kwargs=True, prepend=True)
     try:
         for index, block in enumerate(blocks):
             skip = _skipper(

@@ -14,7 +14,7 @@ from torch import nn
 
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.blocks import Anatomy
+from maskprof.models.blocks import Anatomy, owner_of
 
 _NUMBER_ATTRIBUTES = ("layer_idx", "layer_id", "layer_number", "layer_index", "block_idx", "idx")
 _COUNT_KEYS = (
@@ -34,7 +34,7 @@ def shortened(
     """While this is entered, the model's list holds the active blocks only."""
     if mode == "early_exit":
         _check_prefix(mask)
-    owner = model.get_submodule(anatomy.owner_path)
+    owner = owner_of(model, anatomy)
     name = anatomy.path.rpartition(".")[2]
     configs = list(_configs(model, owner, blocks))
     if mode == "splice":
