@@ -1,0 +1,169 @@
+"""Clean samples to statistics, lines over depth, and the skip path's cost measured without a profiler."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from maskprof import stats
+from maskprof.errors import ResultError
+from maskprof.results.schema import (
+    Closure,
+    Configuration,
+    ConfigurationSummary,
+    Fit,
+    PhaseCost,
+    Sample,
+    Statistics,
+)
+
+FITTED_PHASES = ("prefill", "decode_per_token", "total")
+# A departure from the line smaller than this share of it is not worth a line of a report.
+_DEPARTURE_SHARE = 0.02
+_US_PER_MS = 1000.0
+
+
+def summarize(configuration: Configuration, samples: Sequence[Sample]) -> ConfigurationSummary:
+    """The statistics of one configuration, in ms.
+
+    Of `samples` only those of this configuration count, and no removed-blocks reference runs.
+
+    Raises:
+        ResultError: none of the samples is of this configuration.
+    """
+    own = [s for s in samples if s.configuration == configuration.name and not s.reference]
+    if not own:
+        raise ResultError(f"configuration {configuration.name} has no samples, so it has no statistics")
+    has_vision = any(s.num_vision_tokens or s.vision_ms for s in own)
+    per_token = [s.decode_per_token_ms for s in own if s.decode_per_token_ms is not None]
+    return ConfigurationSummary(
+        configuration=configuration,
+        num_samples=len(own),
+        vision=_statistics([s.vision_ms for s in own]) if has_vision else None,
+        prefill=_statistics([s.prefill_ms for s in own]),
+        decode=_statistics([s.decode_ms for s in own]),
+        decode_per_token=_statistics(per_token) if per_token else None,
+        total=_statistics([s.total_ms for s in own]),
+    )
+
+
+def fit_lines(summaries: Sequence[ConfigurationSummary]) -> tuple[Fit, ...]:
+    """A line through the medians over the number of active blocks, per variant and phase.
+
+    A variant with fewer than two different depths has no line.
+    """
+    by_variant: defaultdict[str, list[ConfigurationSummary]] = defaultdict(list)
+    for summary in summaries:
+        by_variant[summary.configuration.variant].append(summary)
+    fits = (
+        _fit(phase, variant, members) for variant, members in by_variant.items() for phase in FITTED_PHASES
+    )
+    return tuple(fit for fit in fits if fit is not None)
+
+
+def closures(
+    configuration: Configuration, samples: Sequence[Sample], attribution_phases: Sequence[PhaseCost]
+) -> tuple[Closure, ...]:
+    """What skipping costs a whole phase, clean beside attributed, for `prefill` and `decode` (per step).
+
+    Clean is masked minus removed blocks, paired by round, so that the machine's drift falls out of the
+    difference. Attributed is the sum of the skipped blocks' turns on the host, on a GPU too: the skip path
+    does its work there. No skipped block, no closure.
+    """
+    if not configuration.num_skipped_blocks:
+        return ()
+    own = [s for s in samples if s.configuration == configuration.name]
+    pairs = _pairs_by_round(own)
+    attributed = {
+        phase.phase: sum(block.host_us for block in phase.blocks if not block.active)
+        for phase in attribution_phases
+    }
+    found = []
+    for phase in ("prefill", "decode"):
+        timed = [
+            (masked_ms, removed_ms)
+            for masked, removed in pairs
+            if (masked_ms := _phase_ms(masked, phase)) is not None
+            and (removed_ms := _phase_ms(removed, phase)) is not None
+        ]
+        if not timed and phase not in attributed:
+            continue
+        difference = stats.paired_difference(*zip(*timed, strict=True)) if timed else None
+        interval = difference.ci95 if difference else None
+        found.append(
+            Closure(
+                phase=phase,
+                skipped_blocks=configuration.num_skipped_blocks,
+                clean_us=difference.median * _US_PER_MS if difference else None,
+                clean_ci95_us=(interval[0] * _US_PER_MS, interval[1] * _US_PER_MS) if interval else None,
+                pairs=len(timed),
+                attributed_us=attributed.get(phase),
+                note=_note(has_pairs=bool(timed), has_trace=phase in attributed),
+            )
+        )
+    return tuple(found)
+
+
+def _note(*, has_pairs: bool, has_trace: bool) -> str | None:
+    if not has_pairs:
+        return "the model with the blocks removed was not measured"
+    return None if has_trace else "no trace of this phase was recorded"
+
+
+def _pairs_by_round(samples: Iterable[Sample]) -> list[tuple[Sample, Sample]]:
+    """(masked, removed) of the same round; a sample without a partner takes no part."""
+    rounds: defaultdict[int, tuple[list[Sample], list[Sample]]] = defaultdict(lambda: ([], []))
+    for sample in sorted(samples, key=lambda s: s.sample_id):
+        rounds[sample.round][sample.reference].append(sample)
+    return [pair for _, sides in sorted(rounds.items()) for pair in zip(*sides, strict=False)]
+
+
+def _phase_ms(sample: Sample, phase: str) -> float | None:
+    return sample.prefill_ms if phase == "prefill" else sample.decode_per_token_ms
+
+
+def _fit(phase: str, variant: str, summaries: Sequence[ConfigurationSummary]) -> Fit | None:
+    points: list[tuple[Configuration, Statistics]] = [
+        (summary.configuration, statistics)
+        for summary in summaries
+        if (statistics := getattr(summary, phase)) is not None
+    ]
+    depths = [configuration.num_active_blocks for configuration, _ in points]
+    if len(set(depths)) < 2:  # noqa: PLR2004 - two points make a line
+        return None
+    line = stats.fit_line(depths, [statistics.p50 for _, statistics in points])
+    return Fit(
+        phase=phase,
+        variant=variant,
+        num_points=len(points),
+        slope_ms_per_block=line.slope,
+        intercept_ms=line.intercept,
+        slope_ci95=line.slope_ci95,
+        intercept_ci95=line.intercept_ci95,
+        r2=line.r2,
+        departures=tuple(
+            (configuration.name, statistics.p50 - expected)
+            for configuration, statistics in points
+            if _departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
+        ),
+    )
+
+
+def _departs(statistics: Statistics, expected: float) -> bool:
+    """Whether the line passes outside the configuration's own interval and by more than a small share."""
+    interval = statistics.median_ci95
+    if interval is not None and interval[0] <= expected <= interval[1]:
+        return False
+    return abs(statistics.p50 - expected) > _DEPARTURE_SHARE * abs(expected)
+
+
+def _statistics(values: Sequence[float]) -> Statistics:
+    described = stats.describe(values)
+    return Statistics(
+        p50=described.p50,
+        p95=described.p95,
+        p99=described.p99,
+        mean=described.mean,
+        std=described.std,
+        min=described.min,
+        max=described.max,
+        median_ci95=described.p50_ci95,
+    )

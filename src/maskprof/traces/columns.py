@@ -1,0 +1,84 @@
+"""A trace as columns: one numpy array per field, names as integers into tables."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskprof.traces.account import Account
+
+Int64s: TypeAlias = NDArray[np.int64]
+Int32s: TypeAlias = NDArray[np.int32]
+Bools: TypeAlias = NDArray[np.bool_]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Events:
+    """Every event with a duration, one row each, in the file's order; all arrays have shape (events,).
+
+    Attributes:
+        name, category, pid, tid: codes into the tables of the `Trace`.
+        ts_ns: start, in nanoseconds, exactly as written (that is, after `baseTimeNanoseconds` where the
+            metadata has it).
+        dur_ns: duration in nanoseconds.
+        correlation: joins a launch call and the device events it starts; -1 where there is none.
+        external_id: `External id`; -1 where there is none.
+        stream, device: of device events and some calls; -1 where there is none.
+    """
+
+    name: Int32s
+    category: Int32s
+    pid: Int32s
+    tid: Int32s
+    ts_ns: Int64s
+    dur_ns: Int64s
+    correlation: Int64s
+    external_id: Int64s
+    stream: Int64s
+    device: Int64s
+
+    def __len__(self) -> int:
+        return len(self.ts_ns)
+
+    @property
+    def end_ns(self) -> Int64s:
+        """End of each event, in nanoseconds."""
+        return self.ts_ns + self.dur_ns
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Trace:
+    """One profiler trace.
+
+    Attributes:
+        path: where it was read from, as given.
+        events: the columns.
+        names, categories, pids, tids: the tables that the codes point into. Categories are in today's
+            spelling (`traces.categories`); pids and tids are integers, or text where the file has text.
+        metadata: the file's other top-level keys: `deviceProperties`, `baseTimeNanoseconds`, and whatever
+            was added to the profiler as metadata.
+        account: what was kept, passed over and lost.
+    """
+
+    path: str
+    events: Events
+    names: tuple[str, ...]
+    categories: tuple[str, ...]
+    pids: tuple[int | str, ...]
+    tids: tuple[int | str, ...]
+    metadata: dict[str, Any]
+    account: Account
+
+    def in_categories(self, categories: Iterable[str]) -> Bools:
+        """Which events are of one of `categories`; shape (events,)."""
+        wanted = frozenset(categories)
+        table = np.fromiter(
+            (c in wanted for c in self.categories), dtype=np.bool_, count=len(self.categories)
+        )
+        return table[self.events.category]
+
+    def rows_in(self, categories: Iterable[str]) -> Int64s:
+        """Row numbers of the events of `categories`, ascending."""
+        return np.flatnonzero(self.in_categories(categories)).astype(np.int64, copy=False)

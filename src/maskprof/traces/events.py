@@ -1,0 +1,124 @@
+"""Single trace events as the JSON decoder sees them, in two strengths.
+
+`RawEvent` is the fast one: times as JSON numbers. `ExactEvent` keeps the digits of the times, for files whose
+timestamps have more of them than a float64 holds, and for times written as strings.
+"""
+
+from decimal import Decimal, InvalidOperation
+from typing import Any
+
+import msgspec
+
+# Events with a duration; all other kinds are passed over.
+KEPT_PHASES = ("X", "B", "E")
+
+# Times of which a float64 in microseconds still tells every nanosecond apart lie below this.
+EXACT_FLOAT_US = 2.0**43
+# Beyond this a time in nanoseconds, or the sum of two, would not fit an int64.
+_LONGEST_US = 2**61 // 1000
+
+
+class Args(msgspec.Struct, frozen=True, gc=False):
+    """The arguments that the columns hold; any other is skipped over without being decoded.
+
+    Of any type, since exporters put strings and nulls where others put integers.
+    """
+
+    correlation: Any = -1
+    external_id: Any = msgspec.field(default=-1, name="External id")
+    external_id_older: Any = msgspec.field(default=-1, name="external id")
+    stream: Any = -1
+    device: Any = -1
+
+
+_NO_ARGS = Args()
+
+
+class RawEvent(msgspec.Struct, gc=False):
+    """An event with its times as numbers, in microseconds."""
+
+    ph: str = ""
+    name: str = ""
+    cat: str = ""
+    pid: int | str = -1
+    tid: int | str = -1
+    ts: int | float | None = None
+    dur: int | float = 0
+    args: Args = _NO_ARGS
+
+
+class ExactEvent(msgspec.Struct, gc=False):
+    """An event with its times as the text that the file has, without surrounding blanks."""
+
+    ph: str = ""
+    name: str = ""
+    cat: str = ""
+    pid: int | str = -1
+    tid: int | str = -1
+    ts: msgspec.Raw = msgspec.Raw(b"")
+    dur: msgspec.Raw = msgspec.Raw(b"0")
+    args: Args = _NO_ARGS
+
+
+raw_events = msgspec.json.Decoder(list[RawEvent | None])
+exact_events = msgspec.json.Decoder(list[ExactEvent | None])
+loose_items = msgspec.json.Decoder(list[msgspec.Raw])
+_exact_event = msgspec.json.Decoder(ExactEvent)
+_fields = msgspec.json.Decoder(dict[str, msgspec.Raw])
+_args = msgspec.json.Decoder(Args)
+
+# The decoder raises the last one for text that is not UTF-8.
+DECODE_ERRORS = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def loose_event(text: msgspec.Raw | bytes) -> ExactEvent | None:
+    """An event whose fields have unusual types, as far as they can be read; None where it is no event."""
+    try:
+        return _exact_event.decode(text)
+    except DECODE_ERRORS:
+        pass
+    try:
+        fields = _fields.decode(text)
+        args = fields.get("args")
+        return ExactEvent(
+            ph=_text(fields.get("ph")),
+            name=_text(fields.get("name")),
+            cat=_text(fields.get("cat")),
+            pid=_text(fields.get("pid")),
+            tid=_text(fields.get("tid")),
+            ts=fields.get("ts", msgspec.Raw(b"")),
+            dur=fields.get("dur", msgspec.Raw(b"0")),
+            args=_args.decode(args) if args is not None and bytes(args).startswith(b"{") else _NO_ARGS,
+        )
+    except DECODE_ERRORS:
+        return None
+
+
+def _text(field: msgspec.Raw | None) -> str:
+    if field is None:
+        return ""
+    value = msgspec.json.decode(field)
+    return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def exact_ns(text: msgspec.Raw | bytes) -> int | None:
+    """Microseconds, a JSON number or a string of one, in whole nanoseconds; None where it is neither."""
+    digits = bytes(text).strip(b'" \t\r\n')
+    whole, _, fraction = digits.partition(b".")
+    try:
+        if len(fraction) > 3:  # noqa: PLR2004  (nanoseconds are thousandths)
+            return _decimal_ns(digits)
+        nanoseconds = int(whole + (fraction + b"000")[:3])
+    except ValueError:
+        return _decimal_ns(digits)
+    return nanoseconds if abs(nanoseconds) < _LONGEST_US * 1000 else None
+
+
+def _decimal_ns(digits: bytes) -> int | None:
+    try:
+        microseconds = Decimal(digits.decode("ascii", "replace"))
+    except InvalidOperation:
+        return None
+    if not microseconds.is_finite() or abs(microseconds) >= _LONGEST_US:
+        return None
+    return int((microseconds * 1000).to_integral_value())

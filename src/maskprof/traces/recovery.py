@@ -1,0 +1,176 @@
+"""Damaged trace text: repaired where it can be, taken event by event where it cannot."""
+
+import re
+from dataclasses import dataclass, field
+
+import msgspec
+
+from maskprof.traces.account import Tally
+from maskprof.traces.events import DECODE_ERRORS, ExactEvent, exact_events, loose_event, loose_items
+
+# Between two events; also between two objects of a list inside one event, hence the joining below.
+_BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")
+_BACKSLASH = re.compile(rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+_NOT_A_NUMBER = re.compile(rb"(?<=[:,\[])(\s*)-?(?:NaN|nan|Infinity|inf)(?=\s*[,}\]])")
+_CONTROL_TO_BLANK = bytes(max(b, ord(" ")) for b in range(256))
+_GROUP = 128
+_MOST_JOINED = 8
+
+
+@dataclass(slots=True)
+class Recovered:
+    """What a damaged piece of the event array gave.
+
+    Attributes:
+        events: those that could be read.
+        after_array: the text after the array's closing bracket; None where the array goes on.
+        waiting: text at the end of the piece that may be an event's first half.
+    """
+
+    events: list[ExactEvent | None] = field(default_factory=list)
+    after_array: bytes | None = None
+    waiting: bytes = b""
+
+
+def repaired(text: bytes, tally: Tally) -> bytes:
+    """`text` with everything mended that can be without knowing what it means, with a note of each kind."""
+    mended = text.translate(_CONTROL_TO_BLANK)
+    if any(b < ord(" ") and b not in b"\t\r\n" for b in set(text)):
+        tally.note("control characters were replaced by blanks")
+    try:
+        mended.decode()
+    except UnicodeDecodeError:
+        mended = mended.decode("utf-8", "replace").encode()
+        tally.note("bytes that are not UTF-8 were replaced")
+    if b"\\" in mended:
+        escaped = _BACKSLASH.sub(lambda m: m[0] if len(m[0]) > 1 else rb"\\", mended)
+        if escaped != mended:
+            mended = escaped
+            tally.note("lone backslashes were taken literally")
+    numbers, count = _NOT_A_NUMBER.subn(rb"\1null", mended)
+    if count:
+        tally.note("NaN and Infinity were read as null")
+    return numbers
+
+
+def array_end(text: bytes, error: Exception) -> int | None:
+    """Where in `text`, a piece of the event array, the array's closing bracket stands.
+
+    `error` is what decoding `[` + text + `]` raised: only text after the array is told as trailing.
+    """
+    place = re.search(r"trailing characters \(byte (\d+)\)", str(error))
+    if place is None:
+        return None
+    stop = int(place[1])
+    for _ in range(3):
+        # The place is that of the first character after the blanks that follow the bracket, give or take one.
+        stop = text.rfind(b"]", 0, stop)
+        if stop < 0:
+            return None
+        try:
+            items = loose_items.decode(b"[" + text[:stop] + b"]")
+        except DECODE_ERRORS:
+            continue
+        # What a damaged event leaves may end a list too, but one of its own.
+        return stop if not items or _is_event(items[-1]) else None
+    return None
+
+
+def _is_event(item: msgspec.Raw) -> bool:
+    event = loose_event(item)
+    return event is not None and bool(event.ph)
+
+
+def recover(text: bytes, tally: Tally, *, final: bool) -> Recovered:
+    """Everything that can be read from a piece of the event array that does not decode as a whole."""
+    return _Recovery(repaired(text, tally), tally).run(final=final)
+
+
+class _Recovery:
+    """Goes through the candidates for events in a damaged text: what stands between two places of cutting."""
+
+    def __init__(self, text: bytes, tally: Tally) -> None:
+        self._text = text
+        self._tally = tally
+        self._found = Recovered()
+        self._damaged_until = 0
+        cuts = [(m.start() + 1, m.end()) for m in _BETWEEN.finditer(text)]
+        self._starts = [0, *(start for _, start in cuts)]
+        self._ends = [*(end for end, _ in cuts), len(text)]
+
+    def run(self, *, final: bool) -> Recovered:
+        at = 0
+        failed_from: int | None = None
+        while at < len(self._starts) and self._found.after_array is None:
+            taken = self._take_group(at) if failed_from is None else 0
+            taken = taken or self._take_one(at)
+            if not taken:
+                failed_from = at if failed_from is None else failed_from
+                at += 1
+                continue
+            if failed_from is not None:
+                self._count_lost(self._text[self._starts[failed_from] : self._starts[at]])
+                failed_from = None
+            at += taken
+        if failed_from is not None:
+            rest = self._text[self._starts[failed_from] :]
+            if final or len(self._starts) - failed_from > _MOST_JOINED:
+                self._count_lost(rest)
+            else:
+                self._found.waiting = rest
+        return self._found
+
+    def _take_group(self, at: int) -> int:
+        """Read many sound events at once; how many, 0 where there is damage among them."""
+        if self._damaged_until > at:
+            return 0
+        stop = min(at + _GROUP, len(self._starts))
+        try:
+            events = exact_events.decode(b"[" + self._span(at, stop - at) + b"]")
+        except DECODE_ERRORS:
+            self._damaged_until = stop
+            return 0
+        self._found.events += events
+        return stop - at
+
+    def _take_one(self, at: int) -> int:
+        """Read the event that starts at candidate `at`; how many candidates it took, 0 if unreadable."""
+        for count in range(1, min(_MOST_JOINED, len(self._starts) - at) + 1):
+            text = self._span(at, count)
+            try:
+                items = loose_items.decode(b"[" + text + b"]")
+            except DECODE_ERRORS as error:
+                end = array_end(text, error)
+                if end is not None:
+                    self._keep(loose_items.decode(b"[" + text[:end] + b"]"))
+                    self._found.after_array = self._text[self._starts[at] + end + 1 :]
+                    return count
+                if count == 1 and self._is_sound(at + 1):
+                    # The next candidate is an event of its own, so this one is no half of a longer event.
+                    return 0
+                continue
+            self._keep(items)
+            return count
+        return 0
+
+    def _span(self, at: int, count: int) -> bytes:
+        return self._text[self._starts[at] : self._ends[at + count - 1]]
+
+    def _is_sound(self, at: int) -> bool:
+        if at >= len(self._starts):
+            return False
+        try:
+            exact_events.decode(b"[" + self._span(at, 1) + b"]")
+        except DECODE_ERRORS:
+            return False
+        return True
+
+    def _keep(self, items: list[msgspec.Raw]) -> None:
+        events = [loose_event(item) for item in items]
+        kept = [e for e in events if e is not None]
+        self._tally.lost += len(events) - len(kept)
+        self._found.events += kept
+
+    def _count_lost(self, text: bytes) -> None:
+        # Every exporter writes the key, and an event has it once.
+        self._tally.lost += max(1, text.count(b'"ph"'))

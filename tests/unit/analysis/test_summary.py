@@ -1,0 +1,123 @@
+from dataclasses import replace
+
+import pytest
+
+from maskprof.analysis.summary import closures, fit_lines, summarize
+from maskprof.config.schema import Variant
+from maskprof.errors import ResultError
+from tests.support.results import (
+    explicit_configuration,
+    make_attribution,
+    make_configuration,
+    make_sample,
+    make_samples,
+)
+
+
+def test_a_summary_counts_its_own_clean_samples_only():
+    four, eight = make_configuration(4), make_configuration(8)
+    summary = summarize(four, make_samples(four) + make_samples(eight))
+    assert summary.num_samples == 5
+    assert summary.prefill.p50 == pytest.approx(2.0 + 1.2 * 4 + 0.002 * 12)
+    assert summary.decode_per_token.p50 == pytest.approx(0.2 + 0.12 * 4 + 0.002 * 12)
+    assert summary.decode.p50 == pytest.approx(4 * summary.decode_per_token.p50)
+    assert summary.vision.p50 == 3.2
+    low, high = summary.prefill.median_ci95
+    assert low < summary.prefill.p50 < high
+
+
+def test_phases_that_do_not_occur_are_none():
+    configuration = make_configuration(4)
+    summary = summarize(configuration, make_samples(configuration, vision_ms=0.0, output_tokens=1))
+    assert summary.vision is None
+    assert summary.decode_per_token is None
+    assert summary.decode.max == 0.0
+
+
+def test_no_samples_no_summary():
+    configuration = make_configuration(4)
+    reference = make_sample(configuration, reference=True)
+    with pytest.raises(ResultError, match="first-04-of-16 has no samples"):
+        summarize(configuration, [reference])
+
+
+def test_lines_per_phase_and_variant():
+    variants = (Variant(), Variant(skip_mode="splice"))
+    summaries = [
+        summarize(configuration, make_samples(configuration))
+        for variant in variants
+        for configuration in (make_configuration(n, 16, variant) for n in (4, 8, 16))
+    ]
+    fits = fit_lines(summaries)
+    assert [(fit.variant, fit.phase) for fit in fits] == [
+        (variant, phase)
+        for variant in ("mask-virtual-host", "splice")
+        for phase in ("prefill", "decode_per_token", "total")
+    ]
+    # Each further active block adds 1.2 ms and saves a skipped block's 2 us.
+    assert fits[0].slope_ms_per_block == pytest.approx(1.198)
+    assert fits[0].intercept_ms == pytest.approx(2.032)
+    assert fits[0].r2 == pytest.approx(1.0)
+    assert fits[0].num_points == 3
+    assert fits[0].departures == ()
+
+
+def test_one_depth_has_no_line():
+    masks = [explicit_configuration(blocks) for blocks in ((0, 1), (3, 5))]
+    assert fit_lines([summarize(mask, make_samples(mask)) for mask in masks]) == ()
+
+
+def test_a_departure_is_outside_the_interval_and_not_tiny():
+    summaries = []
+    for count, factor in ((4, 1.0), (8, 1.3), (12, 1.0), (16, 1.0)):
+        configuration = make_configuration(count)
+        samples = [replace(s, prefill_ms=s.prefill_ms * factor) for s in make_samples(configuration)]
+        summaries.append(summarize(configuration, samples))
+    prefill = next(fit for fit in fit_lines(summaries) if fit.phase == "prefill")
+    assert prefill.departures[0][0] in {"first-04-of-16", "first-08-of-16"}
+    departures = dict(prefill.departures)
+    assert departures["first-08-of-16"] > 0
+    measured = summaries[1].prefill.p50
+    assert departures["first-08-of-16"] == pytest.approx(
+        measured - prefill.intercept_ms - 8 * prefill.slope_ms_per_block
+    )
+
+
+def test_closure_pairs_by_round_and_takes_the_drift_out():
+    configuration = make_configuration(12)
+    samples = make_samples(configuration)
+    attribution = make_attribution(configuration, samples)
+    prefill, decode = closures(configuration, samples, attribution.phases)
+    assert (prefill.phase, decode.phase) == ("prefill", "decode")
+    assert prefill.skipped_blocks == 4
+    assert prefill.pairs == 5
+    assert prefill.clean_us == pytest.approx(8.0)
+    assert prefill.clean_ci95_us == pytest.approx((8.0, 8.0))
+    assert prefill.attributed_us == pytest.approx(4 * 1.75)
+    assert decode.clean_us == pytest.approx(8.0)
+    assert prefill.note is None
+
+
+def test_a_sample_without_a_partner_takes_no_part():
+    configuration = make_configuration(12)
+    samples = make_samples(configuration)
+    lonely = replace(make_sample(configuration, 9, scale=50.0), round=9)
+    prefill, _ = closures(configuration, [*samples, lonely], ())
+    assert prefill.pairs == 5
+    assert prefill.clean_us == pytest.approx(8.0)
+    assert prefill.attributed_us is None
+    assert "no trace" in prefill.note
+
+
+def test_closure_without_reference_says_so():
+    configuration = make_configuration(12)
+    samples = [s for s in make_samples(configuration) if not s.reference]
+    prefill, _ = closures(configuration, samples, make_attribution(configuration, samples).phases)
+    assert prefill.clean_us is None
+    assert prefill.pairs == 0
+    assert "not measured" in prefill.note
+
+
+def test_no_skipped_block_no_closure():
+    configuration = make_configuration(16)
+    assert closures(configuration, make_samples(configuration), ()) == ()
