@@ -7,6 +7,8 @@ older than this code (`T_LLM_prefill`, `P50`, ...).
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskprof.config.schema import Variant
+
 SCHEMA_VERSION = 1
 
 
@@ -43,6 +45,11 @@ class Configuration:
     @property
     def num_skipped_blocks(self) -> int:
         return len(self.active) - sum(self.active)
+
+    @property
+    def variant(self) -> str:
+        """Short name of the way the mask is carried out, the one that `Fit.variant` holds."""
+        return Variant(skip_mode=self.skip_mode, dummy_cache=self.dummy_cache, mask_on=self.mask_on).name
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

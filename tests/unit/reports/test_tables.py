@@ -1,0 +1,198 @@
+from dataclasses import replace
+
+import pytest
+
+from maskprof.config.schema import Variant
+from maskprof.reports.cost_tables import block_table, closure_table, overhead_table
+from maskprof.reports.headline import headline, subject
+from maskprof.reports.tables import all_tables, failure_table, fit_table, latency_table
+from maskprof.results.schema import Failure
+from tests.support.results import explicit_configuration, make_configuration, make_result
+
+
+def cells(table, key):
+    return next(column.cells for column in table.columns if column.key == key)
+
+
+def keys(table):
+    return [column.key for column in table.columns]
+
+
+def test_latency():
+    table = latency_table(make_result())
+    assert cells(table, "active") == ("4", "8", "12", "16")
+    assert cells(table, "mask")[1] == "████████░░░░░░░░"
+    assert cells(table, "prefill_plain") == ("6.82", "11.62", "16.41", "21.20")
+    assert cells(table, "prefill")[3] == "21.20 ±0.42"
+    assert cells(table, "prefill_share") == ("32 %", "55 %", "77 %", "100 %")
+    assert cells(table, "decode_per_token_share") == ("33 %", "55 %", "78 %", "100 %")
+    assert cells(table, "ideal") == ("25 %", "50 %", "75 %", "100 %")
+    assert table.strong_rows == {3}
+
+
+def test_each_variant_is_compared_with_its_own_full_model():
+    variants = (Variant(), Variant(skip_mode="splice"))
+    table = latency_table(make_result([make_configuration(n, 16, v) for v in variants for n in (8, 16)]))
+    assert cells(table, "variant") == ("mask-virtual-host",) * 2 + ("splice",) * 2
+    assert cells(table, "name") == ("first-08-of-16", "first-16-of-16") * 2
+    assert cells(table, "prefill_share") == ("55 %", "100 %") * 2
+
+
+def test_one_variant_needs_no_column():
+    assert "variant" not in keys(latency_table(make_result()))
+
+
+def test_without_a_full_model_there_are_no_shares():
+    table = latency_table(make_result([make_configuration(4), make_configuration(8)]))
+    assert "prefill_share" not in keys(table)
+    assert "ideal" not in keys(table)
+    assert any("no configuration with every block" in note for note in table.notes)
+
+
+def test_phases_that_do_not_occur_have_no_column():
+    table = latency_table(make_result(trace=False, vision_ms=0.0, output_tokens=1))
+    assert not {"vision", "decode_per_token", "decode_per_token_share"} & set(keys(table))
+
+
+def test_overhead():
+    table = overhead_table(make_result())
+    # The full model skips nothing.
+    assert cells(table, "active") == ("4", "8", "12")
+    assert cells(table, "prefill_check") == ("<0.10",) * 3
+    assert cells(table, "prefill_cache") == ("0.83",) * 3
+    assert cells(table, "decode_turn") == ("1.75",) * 3
+    assert "prefill_device" not in keys(table)
+    assert cells(overhead_table(make_result(device=True)), "decode_device") == ("0.00",) * 3
+
+
+def test_overhead_without_a_calibrated_instrument_shows_the_figures():
+    result = make_result()
+    bare = replace(result, attribution=tuple(replace(item, instrument=None) for item in result.attribution))
+    table = overhead_table(bare)
+    assert cells(table, "prefill_check") == ("0.050",) * 3
+    assert not any("resolution" in note for note in table.notes)
+
+
+def test_closure():
+    table = closure_table(make_result())
+    assert cells(table, "prefill_clean") == ("2.00 ±0.00",) * 3
+    assert cells(table, "prefill_traced") == ("1.75",) * 3
+    assert cells(table, "pairs") == ("5",) * 3
+
+
+def test_closure_without_reference_gives_the_reason():
+    result = make_result()
+    items = tuple(
+        replace(
+            item,
+            closure=tuple(
+                replace(c, clean_us=None, clean_ci95_us=None, pairs=0, note="why") for c in item.closure
+            ),
+        )
+        for item in result.attribution
+    )
+    table = closure_table(replace(result, attribution=items))
+    assert cells(table, "prefill_clean") == ("-",) * 3
+    assert "-: why." in table.notes
+
+
+def test_fits():
+    table = fit_table(make_result())
+    assert cells(table, "phase") == ("prefill", "decode per token", "total")
+    assert cells(table, "slope")[0] == "1.20 ±0.00 ms"
+    assert cells(table, "slope")[1] == "118.0 ±0.0 us"
+    assert cells(table, "fixed_share")[0] == "9.6 %"
+    assert table.notes == ()
+
+
+def test_departures_are_named_largest_first():
+    result = make_result()
+    fit = replace(result.fits[0], departures=(("a", 0.1), ("b", -0.5), ("c", 0.2), ("d", 0.3), ("e", 0.01)))
+    table = fit_table(replace(result, fits=(fit,)))
+    assert table.notes == ("Off the line in prefill: b by -0.5 ms, d by +0.3 ms, c by +0.2 ms, and 2 more.",)
+    assert cells(table, "departures") == ("5",)
+
+
+def test_failures_are_one_line_each():
+    failure = Failure(configuration="first-15-of-16", stage="measuring", error="out of\n memory")
+    table = failure_table(make_result(failures=(failure,)))
+    assert cells(table, "error") == ("out of memory",)
+    assert table.title == "Failed: 1 configuration"
+
+
+def test_only_tables_with_rows():
+    nothing = replace(make_result(trace=False), summary=(), fits=())
+    assert all_tables(nothing) == ()
+    assert len(all_tables(make_result())) == 4
+
+
+def test_blocks_of_one_configuration():
+    table = block_table(make_result().attribution[0])
+    assert table.num_rows == 32
+    assert cells(table, "active")[:5] == ("active",) * 4 + ("skipped",)
+    assert cells(table, "host")[4] == "1.75"
+    assert "device" not in keys(table)
+
+
+def test_masks_of_one_count_keep_what_tells_them_apart():
+    masks = [explicit_configuration(blocks) for blocks in ((0, 1), (3, 5))]
+    ranks = {column.key: column.rank for column in latency_table(make_result(masks)).columns}
+    assert ranks["mask_narrow"] == 0
+    # 80 blocks in 16 cells look alike here, so the name has to stay.
+    masks = [explicit_configuration(blocks, 80) for blocks in ((0, 1), (1, 2))]
+    ranks = {column.key: column.rank for column in latency_table(make_result(masks)).columns}
+    assert ranks["name"] == 0
+    assert ranks["mask_narrow"] > 0
+
+
+def test_headline():
+    assert headline(make_result()) == (
+        "Each active block costs 1.20 ms of prefill and 118 us per decoded token; "
+        "8 of 16 blocks run at 55 % of full prefill (ideal 50 %)."
+    )
+
+
+@pytest.mark.parametrize(
+    ("result", "sentence"),
+    [
+        (
+            make_result([explicit_configuration((0, 1)), explicit_configuration((3, 5))]),
+            "Prefill takes 4.43 ms (2 configurations measured).",
+        ),
+        (
+            make_result([make_configuration(4), make_configuration(8)], output_tokens=1),
+            "Each active block costs 1.20 ms of prefill.",
+        ),
+        (
+            make_result(
+                [
+                    make_configuration(n, 16, v)
+                    for v in (Variant(), Variant(skip_mode="splice"))
+                    for n in (1, 16)
+                ]
+            ),
+            (
+                "With mask-virtual-host, each active block costs 1.20 ms of prefill and 118 us per decoded token; "
+                "1 of 16 blocks runs at 15 % of full prefill (ideal 6.2 %)."
+            ),
+        ),
+        (replace(make_result(), summary=(), fits=()), "No configuration could be measured."),
+    ],
+)
+def test_headlines_of_other_runs(result, sentence):
+    assert headline(result) == sentence
+
+
+def test_a_slope_that_may_be_zero_is_no_cost():
+    result = make_result()
+    fits = tuple(replace(fit, slope_ci95=(-0.1, 2.5)) for fit in result.fits)
+    assert headline(replace(result, fits=fits)).startswith("Latency does not measurably grow")
+
+
+def test_subject():
+    assert subject(make_result()) == (
+        "demo · 16 blocks · 12.3 M parameters · float32 · cpu · 10 text + 144 image tokens in, 5 out"
+    )
+    assert subject(replace(make_result(vision_ms=0.0), environment={})) == (
+        "demo · 16 blocks · 12.3 M parameters · float32 · 10 text tokens in, 5 out"
+    )
