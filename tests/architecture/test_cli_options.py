@@ -1,0 +1,103 @@
+"""The flags of `maskprof run` are what scripts and people rely on: none goes, changes or comes unnoticed."""
+
+import argparse
+from dataclasses import fields
+
+import pytest
+
+from maskprof.cli.options import CommandParser, add_run_arguments, run_config
+from maskprof.config.schema import RunConfig
+
+# flag: (words on the command line, the value it sets, the default)
+FLAGS = {
+    "model_path": (["gpt2"], "gpt2", None),
+    "output_dir": (["out"], "out", "./results/transformer_blocks_mask"),
+    "num_samples": (["7"], 7, 50),
+    "num_active_blocks": (["4", "8", "12"], (4, 8, 12), ()),
+    "active_block_indices": (["0", "5", "10"], ((0, 5, 10),), ()),
+    "strategy": (["uniform"], "uniform", "first"),
+    "fractions": (["0.25", "0.5"], (0.25, 0.5), ()),
+    "max_new_tokens": (["3"], 3, 10),
+    "prompt": (["Hello there"], "Hello there", None),
+    "image": (["none"], "none", None),
+    "prompt_tokens": (["128"], 128, None),
+    "batch_size": (["2"], 2, 1),
+    "device": (["cuda:1"], "cuda:1", "auto"),
+    "dtype": (["float16"], "float16", None),
+    "attn_implementation": (["eager"], "eager", None),
+    "num_warmup": (["0"], 0, 3),
+    "seed": (["42"], 42, 0),
+    "skip_mode": (["mask", "remove"], ("mask", "remove"), ("mask",)),
+    "dummy_cache": (["zeros", "virtual"], ("zeros", "virtual"), ("virtual",)),
+    "mask_on": (["host", "device"], ("host", "device"), ("host",)),
+    "closure_samples": (["5"], 5, None),
+    "trace": ([], True, True),
+    "trace_dir": (["tr"], "tr", None),
+    "trace_steps": (["2"], 2, 4),
+    "resume": ([], True, False),
+    "trust_remote_code": ([], True, False),
+}
+NO_SETTINGS = {"--help", "--no_trace", "--config", "--verbose"}
+
+
+@pytest.fixture
+def parser():
+    parser = CommandParser(prog="maskprof run")
+    add_run_arguments(parser)
+    return parser
+
+
+def shown_flags(parser):
+    return {
+        option
+        for action in parser._actions
+        if action.help is not argparse.SUPPRESS
+        for option in action.option_strings
+        if option.startswith("--")
+    }
+
+
+def test_the_flags_are_exactly_these(parser):
+    assert shown_flags(parser) == {f"--{name}" for name in FLAGS} | NO_SETTINGS
+
+
+def test_every_setting_has_its_flag():
+    assert {field.name for field in fields(RunConfig)} == set(FLAGS)
+
+
+@pytest.mark.parametrize("name", FLAGS)
+def test_defaults(name):
+    assert getattr(RunConfig(), name) == FLAGS[name][2]
+
+
+@pytest.mark.parametrize("name", FLAGS)
+@pytest.mark.parametrize("spelling", ["underscores", "hyphens"])
+def test_each_flag_sets_its_setting(parser, name, spelling):
+    words, expected, _ = FLAGS[name]
+    flag = f"--{name}" if spelling == "underscores" else f"--{name.replace('_', '-')}"
+    args = parser.parse_args([flag, *words])
+    given = set(vars(args)) - {"config", "verbose"}
+    assert given == {name}, "only what was given becomes an override"
+    assert getattr(run_config(args), name) == expected
+
+
+@pytest.mark.parametrize("flag", ["--no_trace", "--no-trace"])
+def test_traces_can_be_turned_off(parser, flag):
+    assert run_config(parser.parse_args([flag])).trace is False
+
+
+def test_explicit_masks_are_repeatable_in_both_spellings(parser):
+    flags = ("--active_block_indices", "--active-block-indices", "--active_block_indices")
+    words = [flags[0], "0", "1", "2", "3", flags[1], "6", "7", flags[2], "5"]
+    assert run_config(parser.parse_args(words)).active_block_indices == ((0, 1, 2, 3), (6, 7), (5,))
+
+
+def test_nothing_given_is_the_default_run(parser):
+    args = parser.parse_args([])
+    assert run_config(args) == RunConfig()
+    assert args.verbose == 0
+
+
+@pytest.mark.parametrize(("words", "level"), [(["-v"], 1), (["-vv"], 2), (["--verbose"], 1)])
+def test_verbosity(parser, words, level):
+    assert parser.parse_args(words).verbose == level
