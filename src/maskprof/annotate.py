@@ -42,11 +42,13 @@ def write_empty_turns(count: int) -> None:
     """
     turn, empty = coarse_range(INSTRUMENT_TURN), coarse_range(INSTRUMENT_EMPTY_TURN)
     inner = fine_range(INSTRUMENT_INNER)
+    # One kind after the other: alternating, the cost of leaving one would show up in the next.
     for _ in range(count):
         with turn:
             with inner:
                 pass
             with inner:
                 pass
+    for _ in range(count):
         with empty:
             pass

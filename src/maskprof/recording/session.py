@@ -77,8 +77,7 @@ def record(
         on_trace_ready=lambda finished: finished.export_chrome_trace(str(draft)),
     )
     with session:
-        # A string would be written unquoted: what is handed over must be JSON already.
-        session.add_metadata_json(METADATA_KEY, json.dumps(dict(metadata)))
+        session.add_metadata_json(METADATA_KEY, _exportable(metadata))
         for _ in range(_WARM_PASSES):
             run_pass(RangeWatch())
             session.step()
@@ -92,3 +91,20 @@ def record(
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
     draft.replace(final)
     return final
+
+
+def _exportable(metadata: Mapping[str, Any]) -> str:
+    """The metadata as JSON that survives torch's exporter, which turns every backslash into a slash."""
+
+    def plain(value: Any) -> Any:
+        if isinstance(value, str):
+            ascii_only = value.encode("ascii", "replace").decode()
+            return "".join(
+                character if character.isprintable() else " "
+                for character in ascii_only.replace('"', "'").replace("\\", "/")
+            )
+        if isinstance(value, (list, tuple)):
+            return [plain(entry) for entry in value]
+        return value
+
+    return json.dumps({key: plain(value) for key, value in metadata.items()})

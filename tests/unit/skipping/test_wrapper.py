@@ -191,13 +191,14 @@ def test_mask_errors_are_value_errors(model):
 
 
 def test_masks_come_in_many_forms(model):
-    for mask in ([True, True, False, False], torch.tensor([True, True, False, False]), HALF, (True, True, False, False)):
+    flags = [True, True, False, False]
+    for mask in (flags, tuple(flags), torch.tensor(flags), HALF):
         assert BlockMaskWrapper(model, mask).mask == HALF
 
 
 @pytest.mark.parametrize("option", [{"skip": "hop"}, {"dummy_cache": "ones"}, {"mask_on": "disk"}])
 def test_unknown_options_are_named(model, option):
-    (name, value), = option.items()
+    ((name, value),) = option.items()
     with pytest.raises(MaskError, match=f"{name}='{value}' is not one of"):
         BlockMaskWrapper(model, HALF, **option)
 
