@@ -196,8 +196,9 @@ class _Collected:
         # What failed before is tried again.
         self.failures = []
 
-    def on_warmup(self, configuration: Configuration) -> None:
-        self.display.advance(configuration.name, "warm-up")
+    def on_warmup(self, _configuration: Configuration) -> None:
+        # How many there will be is not known before, so the bar, which counts samples, stays where it is.
+        self.display.stage("warm-up")
 
     def on_sample(self, sample: Sample) -> None:
         self.journal.add_sample(sample)

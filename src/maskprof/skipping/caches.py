@@ -74,13 +74,17 @@ class _Skipped:
             "missing; start from an empty cache"
         )
 
-    def crop(self, tokens_to_remove: int) -> None:
-        self._set_tokens(max(0, self.skipped_tokens - abs(tokens_to_remove)))
+    # Sliding slots read their length under this name.
+    @property
+    def cumulative_length(self) -> int:
+        return self.skipped_tokens
 
-    def _set_tokens(self, tokens: int) -> None:
+    @cumulative_length.setter
+    def cumulative_length(self, tokens: int) -> None:
         self.skipped_tokens = tokens
-        if hasattr(self, "cumulative_length"):
-            self.cumulative_length = tokens
+
+    def crop(self, tokens_to_remove: int) -> None:
+        self.skipped_tokens = max(0, self.skipped_tokens - abs(tokens_to_remove))
 
     def reset(self) -> None:
         # Emptied, it is a slot like any other again, and may be filled under another mask.
@@ -132,10 +136,7 @@ def advance(
             present.append(cache_object.layer_class_to_replicate())
         slot = present[index]
         if getattr(slot, "skipped_tokens", None) is not None:
-            slot.skipped_batch = turn.batch
             slot.skipped_tokens += turn.tokens
-            if hasattr(slot, "cumulative_length"):
-                slot.cumulative_length += turn.tokens
         else:
             _advance_plain(slot, shapes.get(index), turn, hidden, zeros=zeros)
 
@@ -214,5 +215,3 @@ def _become_skipped(slot: Any, shape: KVShape, turn: Turn, hidden: torch.Tensor)
     slot.skipped_zero = hidden.new_zeros(1)
     slot.skipped_batch, slot.skipped_shape = turn.batch, shape
     slot.skipped_tokens = turn.tokens
-    if hasattr(slot, "cumulative_length"):
-        slot.cumulative_length += turn.tokens
