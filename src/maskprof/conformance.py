@@ -9,7 +9,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
+from transformers import PreTrainedModel
 
 from maskprof.errors import MaskError, ModelError
 from maskprof.masks.mask import BlockMask
@@ -93,17 +94,17 @@ def check(architecture: Architecture) -> Verdict:
 class _Check:
     """The runs of one tiny model that its verdict needs."""
 
-    def __init__(self, architecture: Architecture, model: nn.Module) -> None:
+    def __init__(self, architecture: Architecture, model: PreTrainedModel) -> None:
         self.architecture, self.model = architecture, model
-        self.inputs = tiny_inputs(model, architecture, tokens=PROMPT_TOKENS + STEPS)  # type: ignore[arg-type]
+        self.inputs = tiny_inputs(model, architecture, tokens=PROMPT_TOKENS + STEPS)
         self.untouched = self.full(), self.cached()
         self.bound = max(_LEAST_BOUND, _BOUND_OF_UNTOUCHED * _distance(*self.untouched))
 
     def full(self) -> Tensor:
-        return full_logits(self.model, self.inputs)[:, PROMPT_TOKENS - 1 :]  # type: ignore[arg-type]
+        return full_logits(self.model, self.inputs)[:, PROMPT_TOKENS - 1 :]
 
     def cached(self) -> Tensor:
-        return cached_logits(self.model, self.architecture, self.inputs, prompt=PROMPT_TOKENS)  # type: ignore[arg-type]
+        return cached_logits(self.model, self.architecture, self.inputs, prompt=PROMPT_TOKENS)
 
     def verdict(self, path: str, total: int) -> Verdict:
         bit_exact = within_bound = 0
@@ -123,8 +124,12 @@ class _Check:
             elif self._agrees(masked):
                 within_bound += 1
             else:
-                return self._inexact(path, f"mask {mask}: cached steps differ by {_distance(*masked):.1e} of the logits")
-        if not all(torch.equal(a, b) for a, b in zip(self.untouched, (self.full(), self.cached()), strict=True)):
+                return self._inexact(
+                    path, f"mask {mask}: cached steps differ by {_distance(*masked):.1e} of the logits"
+                )
+        if not all(
+            torch.equal(a, b) for a, b in zip(self.untouched, (self.full(), self.cached()), strict=True)
+        ):
             return self._inexact(path, "the model does not compute what it did before the masks")
         return Verdict(
             architecture=self.architecture,

@@ -14,7 +14,11 @@ from maskprof.ranges import Phase
 
 
 class PhaseWatch(Protocol):
-    """Who is told when a phase begins and ends: a timer in clean runs, ranges in traced ones."""
+    """Who is told when a pass and its phases begin and end: a timer in clean runs, ranges in traced ones."""
+
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
 
     def enter(self, phase: Phase) -> None: ...
 
@@ -46,6 +50,7 @@ class GreedyPass:
         """Prefill and `steps` decode steps; the tokens, shape (batch, steps + 1), still on the device."""
         inputs, model = self.inputs.tensors, self.model
         with torch.inference_mode(), watch_vision(model, _as_phase(watch.enter), _as_phase(watch.leave)):
+            watch.begin()
             watch.enter("prefill")
             output = model(**inputs, use_cache=True, **self._keep_last)
             watch.leave("prefill")
@@ -59,6 +64,7 @@ class GreedyPass:
                 token = _last_token(output)
                 watch.leave("decode")
                 tokens.append(token)
+            watch.end()
             return torch.cat(tokens, dim=1)
 
     def _past(self, output: Any, mask: torch.Tensor | None, length: int) -> dict[str, Any]:

@@ -126,9 +126,8 @@ class Runner:
             return None
         try:
             with self._masked_as(configuration, reference), _undisturbed():
-                self._timer.start()
                 self._pass.run(steps, self._timer)
-                times = self._timer.finish()
+                times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
             what = f"{stage} of the removed-blocks reference" if reference else stage

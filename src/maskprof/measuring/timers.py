@@ -29,15 +29,17 @@ class PassTimes:
 
 
 class PassTimer(Protocol):
-    """A phase watch that begins, ends and reports."""
+    """A phase watch that reports."""
 
-    def start(self) -> None: ...
+    def begin(self) -> None: ...
+
+    def end(self) -> None: ...
 
     def enter(self, phase: Phase) -> None: ...
 
     def leave(self, phase: Phase) -> None: ...
 
-    def finish(self) -> PassTimes: ...
+    def times(self) -> PassTimes: ...
 
 
 def timer_for(device: torch.device) -> PassTimer:
@@ -61,7 +63,7 @@ class _Spans:
 class HostTimer:
     """`time.perf_counter_ns` at each mark: for CPUs, where work is done when the call returns."""
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self._marks: list[tuple[Phase, bool, int]] = []
         self._begin_ns = time.perf_counter_ns()
 
@@ -71,10 +73,12 @@ class HostTimer:
     def leave(self, phase: Phase) -> None:
         self._marks.append((phase, False, time.perf_counter_ns()))
 
-    def finish(self) -> PassTimes:
-        end_ns = time.perf_counter_ns()
+    def end(self) -> None:
+        self._end_ns = time.perf_counter_ns()
+
+    def times(self) -> PassTimes:
         spans = _paired([(phase, entering, ns / 1e6) for phase, entering, ns in self._marks])
-        return _times(spans, spans, (end_ns - self._begin_ns) / 1e6)
+        return _times(spans, spans, (self._end_ns - self._begin_ns) / 1e6)
 
 
 class StreamTimer:
@@ -89,7 +93,7 @@ class StreamTimer:
         self._device = device
         self._pool: list[torch.cuda.Event] = []
 
-    def start(self) -> None:
+    def begin(self) -> None:
         self._marks: list[tuple[Phase, bool, int]] = []
         self._free = iter(self._pool)
         self._used: list[torch.cuda.Event] = []
@@ -112,16 +116,18 @@ class StreamTimer:
     def leave(self, phase: Phase) -> None:
         self._mark(phase, entering=False)
 
-    def finish(self) -> PassTimes:
+    def end(self) -> None:
         torch.cuda.synchronize(self._device)
-        end_ns = time.perf_counter_ns()
+        self._end_ns = time.perf_counter_ns()
+
+    def times(self) -> PassTimes:
         first = self._used[0]
         device_ms = [first.elapsed_time(event) for event in self._used]
         on_device = _paired(
             [(phase, entering, ms) for (phase, entering, _), ms in zip(self._marks, device_ms, strict=True)]
         )
         on_host = _paired([(phase, entering, ns / 1e6) for phase, entering, ns in self._marks])
-        return _times(on_device, on_host, (end_ns - self._begin_ns) / 1e6)
+        return _times(on_device, on_host, (self._end_ns - self._begin_ns) / 1e6)
 
 
 def _paired(marks: list[tuple[Phase, bool, float]]) -> _Spans:

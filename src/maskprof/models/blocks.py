@@ -6,85 +6,29 @@ untouched model, once per model, and what happens is written down as its `Anatom
 """
 
 import weakref
-from collections.abc import Iterator, Mapping
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass, replace
+from inspect import signature
 from typing import Any
 
 import torch
 from torch import nn
 
 from maskprof.errors import MaskError
-
-ArgumentPlace = str | int
-"""Where a value stands in a call: a keyword's name, or a position."""
-
-_PAIR = 2
-_KV_DIMENSIONS = 4
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class ReturnForm:
-    """What a block returns.
-
-    Attributes:
-        container: `tensor` (the hidden states alone), `tuple` or `list`.
-        length: number of elements, 1 for a bare tensor.
-        threaded: per element after the first, where its value came in, if the model hands it from block to
-            block (a recurrent state, the indices of a shared indexer); None where it starts in the block.
-        legacy_cache: the element that is a block's own `(k, v)` pair, in decoders older than cache objects.
-    """
-
-    container: str = "tensor"
-    length: int = 1
-    threaded: tuple[ArgumentPlace | None, ...] = ()
-    legacy_cache: int | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KVShape:
-    """The shape of one cache slot's tensors, `(batch, heads, tokens, head_dim)`, without batch and tokens."""
-
-    heads: int
-    key_dim: int
-    value_dim: int
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockAnatomy:
-    """One block: what it returns, where it gets its cache, and which slots of it are its own.
-
-    `legacy_shape` is the shape of its own `(k, v)` pair, in decoders older than cache objects.
-    """
-
-    returns: ReturnForm = ReturnForm()
-    cache_place: ArgumentPlace | None = None
-    slots: tuple[int, ...] = ()
-    kv_shapes: Mapping[int, KVShape] = field(default_factory=dict)
-    legacy_shape: KVShape | None = None
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Anatomy:
-    """A model's block list: its path from the model (`model.layers`), and each block."""
-
-    path: str
-    blocks: tuple[BlockAnatomy, ...]
-
-
-def owner_of(model: nn.Module, anatomy: Anatomy) -> nn.Module:
-    """The module that holds the list as a child; it may be a mere container."""
-    return model.get_submodule(anatomy.path.rpartition(".")[0])
-
-
-def looping_module(model: nn.Module, anatomy: Anatomy) -> nn.Module:
-    """The innermost module around the list whose own forward runs, and so loops over the blocks."""
-    path = anatomy.path.rpartition(".")[0]
-    # A ModuleDict holds the list in some decoders, and is never called.
-    while path and isinstance(model.get_submodule(path), (nn.ModuleDict, nn.ModuleList)):
-        path = path.rpartition(".")[0]
-    return model.get_submodule(path)
-
+from maskprof.models.anatomy import (
+    Anatomy,
+    ArgumentPlace,
+    BlockAnatomy,
+    KVShape,
+    ReturnForm,
+    cache_slots,
+    find_cache,
+    hidden_states,
+    is_kv,
+    is_kv_pair,
+)
+from maskprof.models.two_tokens import run_two_tokens, run_two_tokens_with_cache
 
 _KNOWN: "weakref.WeakKeyDictionary[nn.Module, tuple[weakref.ref[nn.Module], int, Anatomy]]" = (
     weakref.WeakKeyDictionary()
@@ -142,15 +86,14 @@ def _learn(model: nn.Module) -> Anatomy:
     lists = {path: m for path, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) > 0}
     if not lists:
         raise MaskError(f"{type(model).__name__} has no list of blocks (no torch.nn.ModuleList) to mask")
-    calls: list[_Call] = []
-    with _recorded_calls(lists, calls), _left_as_it_was(model), torch.no_grad():
-        try:
-            run_two_tokens(model)
-        except Exception as error:
-            raise MaskError(
-                f"{type(model).__name__} cannot be masked: running two tokens through it to find its blocks "
-                f"failed with {type(error).__name__}: {error}"
-            ) from error
+    calls = _calls_of(model, lists, run_two_tokens)
+    if (
+        not any(call.cache_after for call in calls)
+        and "past_key_values" in signature(model.forward).parameters
+    ):
+        # A model may take no such cache after all; the calls without one then say how its blocks are called.
+        with suppress(MaskError):
+            calls = _calls_of(model, lists, run_two_tokens_with_cache)
     by_list: dict[str, list[_Call]] = {}
     for call in calls:
         by_list.setdefault(call.path, []).append(call)
@@ -164,15 +107,30 @@ def _learn(model: nn.Module) -> Anatomy:
             f"no list of blocks was found in {type(model).__name__}: none of its module lists ({', '.join(lists)}) "
             "has children that are called one after the other with hidden states of one shape"
         )
-    path = max(outermost, key=lambda p: (len(lists[p]), sum(t.numel() for t in lists[p].parameters())))
+
+    def rank(path: str) -> tuple[int, int, int]:
+        # Cross-attention layers between the blocks may be as many, and keep no cache for the text.
+        filling = sum(call.cache_before != call.cache_after for call in by_list[path])
+        return filling, len(lists[path]), sum(weight.numel() for weight in lists[path].parameters())
+
+    path = max(outermost, key=rank)
     return Anatomy(path=path, blocks=_describe(lists[path], by_list[path]))
 
 
-def run_two_tokens(model: nn.Module) -> Any:
-    """The model's output for two tokens with a cache: the smallest run that goes the whole way."""
-    device = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
-    ids = torch.tensor([[1, 2]], device=device)
-    return model(input_ids=ids, use_cache=True)
+def _calls_of(
+    model: nn.Module, lists: Mapping[str, nn.ModuleList], run: Callable[[nn.Module], None]
+) -> list[_Call]:
+    """Every call of every list's children during one small run, in the order of their ends."""
+    calls: list[_Call] = []
+    with _recorded_calls(lists, calls), _left_as_it_was(model), torch.no_grad():
+        try:
+            run(model)
+        except Exception as error:
+            raise MaskError(
+                f"{type(model).__name__} cannot be masked: running two tokens through it to find its blocks "
+                f"failed with {type(error).__name__}: {error}"
+            ) from error
+    return calls
 
 
 @contextmanager
@@ -233,18 +191,6 @@ def _keeps_shape(call: _Call) -> bool:
     )
 
 
-def hidden_states(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """A block's input: the first positional argument in all architectures seen, else `hidden_states`."""
-    return args[0] if args else kwargs.get("hidden_states")
-
-
-def argument(place: ArgumentPlace, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """The value at a place of a call, None where the call has none there."""
-    if isinstance(place, str):
-        return kwargs.get(place)
-    return args[place] if place < len(args) else None
-
-
 def _describe(blocks: nn.ModuleList, calls: list[_Call]) -> tuple[BlockAnatomy, ...]:
     described: dict[int, BlockAnatomy] = {}
     for position, call in enumerate(calls):
@@ -284,20 +230,26 @@ def _return_form(call: _Call, following: _Call | None) -> ReturnForm:
     legacy: int | None = None
     for position, element in enumerate(output[1:], start=1):
         place = _place_of(element, following.args, following.kwargs) if following is not None else None
-        threaded.append(place)
         if place is None and is_kv_pair(element):
             legacy = position
+        elif place is None:
+            place = _place_of_state(element, call)
+        threaded.append(place)
     container = "list" if isinstance(output, list) else "tuple"
     return ReturnForm(container=container, length=len(output), threaded=tuple(threaded), legacy_cache=legacy)
 
 
-def is_kv_pair(value: Any) -> bool:
-    """Whether this is a decoder's `(k, v)`, two tensors of shape `(batch, heads, tokens, head_dim)`."""
-    return isinstance(value, tuple) and len(value) == _PAIR and all(_is_kv(tensor) for tensor in value)
+def _place_of_state(element: Any, call: _Call) -> ArgumentPlace | None:
+    """Where a block was given the state that it returns renewed: a tuple or list of tensors of one form."""
+    form = _form(element)
+    places: list[tuple[ArgumentPlace, Any]] = [*enumerate(call.args), *call.kwargs.items()]
+    return next((place for place, value in places if form is not None and _form(value) == form), None)
 
 
-def _is_kv(value: Any) -> bool:
-    return isinstance(value, torch.Tensor) and value.dim() == _KV_DIMENSIONS
+def _form(value: Any) -> tuple[Any, ...] | None:
+    if not isinstance(value, (tuple, list)) or not all(isinstance(part, torch.Tensor) for part in value):
+        return None
+    return (type(value), *(part.shape for part in value))
 
 
 def _place_of(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> ArgumentPlace | None:
@@ -307,27 +259,6 @@ def _place_of(value: Any, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> A
         if candidate is value:
             return position
     return next((name for name, candidate in kwargs.items() if candidate is value), None)
-
-
-def find_cache(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
-    """The transformers cache among a call's arguments, None where there is none."""
-    for value in (*args, *kwargs.values()):
-        if is_cache(value):
-            return value
-    return None
-
-
-def is_cache(value: Any) -> bool:
-    """Whether this is a transformers cache object (also one of a model's own, as long as it has slots)."""
-    return hasattr(value, "get_seq_length") and (
-        hasattr(value, "layers") or hasattr(value, "self_attention_cache")
-    )
-
-
-def cache_slots(cache: Any) -> list[Any]:
-    """The slots of a cache: one per attention, in the decoder's own cache where there is a cross-attention one."""
-    slots: list[Any] = getattr(cache, "self_attention_cache", cache).layers
-    return slots
 
 
 def _cache_state(args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -352,7 +283,7 @@ def _tokens(slot: Any) -> int:
 
 def _slot_shape(cache: Any, slot: int) -> KVShape | None:
     keys, values = (getattr(cache_slots(cache)[slot], name, None) for name in ("keys", "values"))
-    return _shape_of(keys, values) if _is_kv(keys) and _is_kv(values) else None
+    return _shape_of(keys, values) if is_kv(keys) and is_kv(values) else None
 
 
 def _legacy_shape(output: Any) -> KVShape | None:

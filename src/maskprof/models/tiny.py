@@ -20,6 +20,7 @@ from transformers.models.auto.modeling_auto import (
 
 from maskprof.errors import ModelError
 from maskprof.models.shrinking.configs import shrunk_config
+from maskprof.models.two_tokens import rows_per_text, special_inputs
 
 _ENCODER_DECODER = "is an encoder-decoder"
 _NEEDS_IMAGE = "needs an image even for text, and its forward pass takes no cache"
@@ -187,22 +188,13 @@ def tiny_inputs(
     always gets one text, since its cached step is wrong for more. Where a model cannot do without tensors of
     an image there are some, of noise or empty.
     """
-    config = model.config
     generator = torch.Generator().manual_seed(tokens)
-    name = architecture.model_type
-    batch = 1 if name == "rwkv" else batch
-    rows = batch * config.num_codebooks if name in {"musicgen", "musicgen_melody"} else batch
+    batch = 1 if architecture.model_type == "rwkv" else batch
+    rows = batch * rows_per_text(model)
     inputs = {"input_ids": torch.randint(*_ORDINARY_IDS, (rows, tokens), generator=generator)}
-    if name in _NO_POSITIONS_FROM_CACHE:
+    if architecture.model_type in _NO_POSITIONS_FROM_CACHE:
         inputs["position_ids"] = torch.arange(tokens).expand(batch, -1)
-    if name == "idefics":
-        width = config.vision_config.embed_dim
-        inputs["image_encoder_embeddings"] = torch.randn(batch, 1, 4, width, generator=generator)
-        inputs["image_attention_mask"] = torch.ones(batch, tokens, 1, dtype=torch.long)
-    if name == "kosmos-2":
-        inputs["image_embeds"] = torch.zeros(batch, 0, config.text_config.embed_dim)
-        inputs["image_embeds_position_mask"] = torch.zeros(batch, tokens, dtype=torch.bool)
-    return inputs
+    return inputs | special_inputs(model, batch, tokens)
 
 
 @torch.no_grad()

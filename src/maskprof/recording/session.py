@@ -29,6 +29,12 @@ class RangeWatch:
         """No phase is open yet."""
         self._open: list[AbstractContextManager[Any]] = []
 
+    def begin(self) -> None:
+        pass
+
+    def end(self) -> None:
+        pass
+
     def enter(self, phase: Phase) -> None:
         range_ = coarse_range(phase_range(phase))
         range_.__enter__()

@@ -19,7 +19,7 @@ from typing import Any
 import torch
 
 from maskprof.errors import MaskError
-from maskprof.models.blocks import KVShape, cache_slots
+from maskprof.models.anatomy import KVShape, cache_slots
 
 
 @dataclass(slots=True)

@@ -17,7 +17,7 @@ from torch import nn
 from maskprof.annotate import coarse_range, fine_range
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.blocks import (
+from maskprof.models.anatomy import (
     Anatomy,
     BlockAnatomy,
     argument,
@@ -64,16 +64,21 @@ def masked_in_place(
     loop = looping_module(model, anatomy)
     before = [block.__dict__.get("forward") for block in blocks]
 
-    def on_forward(_loop: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
+    def on_entry(_loop: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any]) -> None:
         _begin(turn, flags.mask, args, kwargs)
 
+    def on_exit(_loop: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Any) -> None:
+        given = find_cache(args, kwargs)
+        _mark_cache(_cache_in(output) if given is None else given, flags.mask)
+
     # First among the hooks: another one may already want to look at the cache.
-    hook = loop.register_forward_pre_hook(on_forward, with_kwargs=True, prepend=True)
+    hooks = (
+        loop.register_forward_pre_hook(on_entry, with_kwargs=True, prepend=True),
+        loop.register_forward_hook(on_exit, with_kwargs=True),
+    )
     try:
         for index, block in enumerate(blocks):
-            skip = _skipper(
-                index, anatomy.blocks[index], turn, flags, zeros=zeros, ranges=ranges, total=len(blocks)
-            )
+            skip = _skipper(index, anatomy.blocks[index], turn, zeros=zeros, ranges=ranges, total=len(blocks))
             override = _traced_turn if ranges else _plain_turn
             original = block.forward
             block.__dict__["forward"] = update_wrapper(
@@ -81,7 +86,8 @@ def masked_in_place(
             )
         yield
     finally:
-        hook.remove()
+        for hook in hooks:
+            hook.remove()
         for block, forward in zip(blocks, before, strict=True):
             if forward is None:
                 block.__dict__.pop("forward", None)
@@ -115,6 +121,17 @@ def _check_cache(cache: Any, mask: BlockMask) -> None:
         f"this cache was filled under another mask ({filled_under or '1' * mask.total}) than the one in force "
         f"({mask}); the blocks' keys and values would not fit each other: start from an empty cache"
     )
+
+
+def _mark_cache(cache: Any, mask: BlockMask) -> None:
+    """Note on a cache under which mask it was filled."""
+    if cache is not None:
+        cache._maskprof_mask = mask  # noqa: SLF001 - our own mark on a foreign object
+
+
+def _cache_in(output: Any) -> Any:
+    values = output.values() if isinstance(output, dict) else output if isinstance(output, tuple) else ()
+    return find_cache(tuple(values), {})
 
 
 def _has_past(cache: Any) -> bool:
@@ -162,9 +179,7 @@ class _CacheRanges:
     reuse: Any
 
 
-def _skipper(
-    index: int, block: BlockAnatomy, turn: Turn, flags: Flags, *, zeros: bool, ranges: bool, total: int
-) -> Skip:
+def _skipper(index: int, block: BlockAnatomy, turn: Turn, *, zeros: bool, ranges: bool, total: int) -> Skip:
     """What a skipped block does instead of its forward: advance the cache, pass the input on."""
     passed_on = _passer(block)
     place, slots, shapes = block.cache_place, block.slots, block.kv_shapes
@@ -178,22 +193,17 @@ def _skipper(
     if place is None or not slots:
         return passed_on
 
-    def keep_cache(cache: Any, hidden: torch.Tensor) -> None:
-        if not is_prepared(cache, slots):
-            cache._maskprof_mask = flags.mask  # noqa: SLF001 - our own mark on a foreign object
-        advance(cache, slots, shapes, turn, hidden, zeros=zeros)
-
     def skip(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         cache = argument(place, args, kwargs)
         if cache is not None:
-            keep_cache(cache, hidden_states(args, kwargs))
+            advance(cache, slots, shapes, turn, hidden_states(args, kwargs), zeros=zeros)
         return passed_on(args, kwargs)
 
     def traced_skip(args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
         cache = argument(place, args, kwargs)
         if cache is not None:
             with around.reuse if is_prepared(cache, slots) else around.dummy:
-                keep_cache(cache, hidden_states(args, kwargs))
+                advance(cache, slots, shapes, turn, hidden_states(args, kwargs), zeros=zeros)
         return passed_on(args, kwargs)
 
     if ranges:

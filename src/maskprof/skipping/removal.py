@@ -14,7 +14,7 @@ from torch import nn
 
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.blocks import Anatomy, owner_of
+from maskprof.models.anatomy import Anatomy, owner_of
 
 _NUMBER_ATTRIBUTES = ("layer_idx", "layer_id", "layer_number", "layer_index", "block_idx", "idx")
 _COUNT_KEYS = (

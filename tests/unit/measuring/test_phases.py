@@ -13,6 +13,12 @@ class Notes:
     def __init__(self):
         self.heard = []
 
+    def begin(self):
+        self.heard.append("begin")
+
+    def end(self):
+        self.heard.append("end")
+
     def enter(self, phase):
         self.heard.append(f"+{phase}")
 
@@ -63,14 +69,14 @@ def test_a_padded_batch_keeps_its_attention_mask():
 def test_the_watch_hears_each_phase_in_order():
     model, watch = tiny_model("llama"), Notes()
     GreedyPass(model, inputs_of(input_ids=torch.arange(3, 8)[None])).run(2, watch)
-    assert watch.heard == ["+prefill", "-prefill", "+decode", "-decode", "+decode", "-decode"]
+    assert watch.heard == ["begin", "+prefill", "-prefill", *["+decode", "-decode"] * 2, "end"]
 
 
 def test_prefill_alone():
     model, watch = tiny_model("llama"), Notes()
     tokens = GreedyPass(model, inputs_of(input_ids=torch.arange(3, 8)[None])).run(0, watch)
     assert tokens.shape == (1, 1)
-    assert watch.heard == ["+prefill", "-prefill"]
+    assert watch.heard == ["begin", "+prefill", "-prefill", "end"]
 
 
 def test_a_model_that_returns_no_cache_cannot_decode():

@@ -24,16 +24,7 @@ class FakeTimer:
     def __init__(self, totals_ms):
         self.totals_ms = list(totals_ms)
 
-    def start(self):
-        pass
-
-    def enter(self, phase):
-        pass
-
-    def leave(self, phase):
-        pass
-
-    def finish(self):
+    def times(self):
         total = self.totals_ms.pop(0) if len(self.totals_ms) > 1 else self.totals_ms[0]
         return PassTimes(
             vision_ms=1.0,

@@ -26,7 +26,7 @@ def clock(monkeypatch):
 
 
 def go_through_a_pass(timer, clock):
-    timer.start()
+    timer.begin()
     clock.pass_ms(0.25)
     timer.enter("prefill")
     clock.pass_ms(1)
@@ -44,7 +44,9 @@ def go_through_a_pass(timer, clock):
         clock.pass_ms(step)
         timer.leave("decode")
     clock.pass_ms(0.125)
-    return timer.finish()
+    timer.end()
+    clock.pass_ms(99)
+    return timer.times()
 
 
 def test_phases_of_one_pass_and_what_is_left_over(clock):
@@ -63,11 +65,12 @@ def test_phases_of_one_pass_and_what_is_left_over(clock):
 
 def test_a_pass_without_vision_or_decode(clock):
     timer = HostTimer()
-    timer.start()
+    timer.begin()
     timer.enter("prefill")
     clock.pass_ms(7)
     timer.leave("prefill")
-    times = timer.finish()
+    timer.end()
+    times = timer.times()
     assert (times.vision_ms, times.prefill_ms, times.decode_step_ms) == (0, pytest.approx(7), ())
 
 
@@ -81,10 +84,11 @@ def test_events_in_the_stream_tell_device_time():
     device = torch.device("cuda")
     timer = StreamTimer(device)
     for _ in range(2):
-        timer.start()
+        timer.begin()
         timer.enter("prefill")
         torch.cuda._sleep(20_000_000)
         timer.leave("prefill")
-        times = timer.finish()
+        timer.end()
+        times = timer.times()
         # The host only issues the sleep; the device is the one that sleeps, inside the total.
         assert times.host_prefill_ms < times.prefill_ms <= times.total_ms
