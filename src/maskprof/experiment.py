@@ -24,7 +24,7 @@ from maskprof.measuring.timers import timer_for
 from maskprof.models.blocks import find_blocks
 from maskprof.models.inputs import make_inputs
 from maskprof.models.load import LoadedModel, load_model, resolve_device
-from maskprof.recording.session import record
+from maskprof.recording.session import discard, record, recorded
 from maskprof.results.configurations import configurations_of
 from maskprof.results.journal import Journal
 from maskprof.results.schema import (
@@ -82,12 +82,16 @@ def run(config: RunConfig, display: Display) -> Outcome:
 
     Raises:
         MaskprofError: the input cannot be meant; nothing was measured.
+        KeyboardInterrupt: the interruption came before the first sample; nothing was saved.
     """
     store = ResultStore(Path(config.output_dir))
     store.prepare()
     if config.trace:
         prepare(config.resolved_trace_dir)
     setup = set_up(config, display)
+    if config.trace and not config.resume:
+        for configuration in setup.configurations:
+            discard(config.resolved_trace_dir / configuration.name)
     open_journal = Journal.resume if config.resume else Journal.create
     with open_journal(store.journal_path, _fingerprint(setup)) as journal:
         collected = _Collected(journal, display)
@@ -97,6 +101,9 @@ def run(config: RunConfig, display: Display) -> Outcome:
             trace(setup, collected, traces)
             interrupted = False
         except KeyboardInterrupt:
+            if not collected.samples:
+                # There is nothing to save, and the result of an earlier run may lie in the folder.
+                raise
             interrupted = True
     display.stage("saving")
     result = _result(setup, collected, traces)
@@ -148,7 +155,10 @@ def measure(setup: Setup, collected: "_Collected") -> None:
 
 
 def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> None:
-    """Record a trace of each configuration that could be measured, into `traces` by its name."""
+    """Record a trace of each configuration that could be measured, into `traces` by its name.
+
+    A resumed run keeps the traces that are there: a fresh one has removed those of before at its start.
+    """
     if not setup.config.trace:
         return
     steps = min(setup.config.trace_steps, setup.config.max_new_tokens - 1)
@@ -156,12 +166,17 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
     for configuration in setup.configurations:
         if configuration.name not in measured:
             continue
+        folder = setup.config.resolved_trace_dir / configuration.name
+        there = recorded(folder) if setup.config.resume else None
+        if there is not None:
+            traces[configuration.name] = there
+            continue
         collected.display.stage(f"tracing {configuration.name}")
         try:
             with _masked(setup.loaded, configuration, ranges=True):
                 traces[configuration.name] = record(
                     lambda watch: setup.greedy_pass.run(steps, watch),
-                    setup.config.resolved_trace_dir / configuration.name,
+                    folder,
                     device=setup.device,
                     metadata=_trace_metadata(setup.loaded, configuration, steps),
                 )
@@ -204,8 +219,9 @@ class _Collected:
         self.journal.add_sample(sample)
         self.samples.append(sample)
         _log.debug(
-            "%s sample %d: prefill %.3f ms, decode steps %s ms",
-            *(sample.configuration, sample.sample_id, sample.prefill_ms),
+            "%s%s sample %d: prefill %.3f ms, decode steps %s ms",
+            *(sample.configuration, " with its blocks removed" if sample.reference else ""),
+            *(sample.sample_id, sample.prefill_ms),
             ", ".join(f"{step:.3f}" for step in sample.decode_step_ms),
         )
         self.display.advance(sample.configuration, "measuring")

@@ -30,19 +30,23 @@ def run(args: argparse.Namespace) -> int:
         The exit code: 0 done, 1 some configurations failed, 130 interrupted.
     """
     config = run_config(args)
-    _set_up_logging(args.verbose)
+    # One for both: a log line that another console wrote would tear the progress bar.
+    stderr = Console(stderr=True)
+    _set_up_logging(args.verbose, stderr)
 
     # What can be found wrong without torch is found before it is imported, which takes seconds.
     from maskprof.models.locate import check_model_path  # noqa: PLC0415
+    from maskprof.models.pictures import open_picture  # noqa: PLC0415
 
     check_model_path(config)
+    open_picture(config.image)
 
     from maskprof.experiment import run as run_experiment  # noqa: PLC0415
     from maskprof.reports.console import print_result  # noqa: PLC0415
     from maskprof.reports.progress import ProgressDisplay  # noqa: PLC0415
     from maskprof.reports.tensorboard import write_events  # noqa: PLC0415
 
-    display = ProgressDisplay()
+    display = ProgressDisplay(stderr)
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|gguf)\b")
@@ -60,21 +64,21 @@ def run(args: argparse.Namespace) -> int:
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
     lines = [("Results", f"{Path(config.output_dir)}/")]
-    if not any(item.trace for item in result.attribution):
+    of_configuration = {item.configuration: item.trace for item in result.attribution if item.trace}
+    if not of_configuration:
         return lines
-    traces = config.resolved_trace_dir
-    one = max(
-        (item.trace for item in result.attribution if item.trace), key=lambda path: Path(path).parent.name
-    )
+    # Of all traces the one to open first: some blocks skipped, some not.
+    masked = (c.name for c in result.configurations if c.num_skipped_blocks and c.name in of_configuration)
+    first = of_configuration[next(masked, next(iter(of_configuration)))]
     return [
         *lines,
-        ("TensorBoard", f"tensorboard --logdir {traces}"),
-        ("Chrome trace", f"{one}  (open in https://ui.perfetto.dev or chrome://tracing)"),
+        ("TensorBoard", f"tensorboard --logdir {config.resolved_trace_dir}"),
+        ("Perfetto, Chrome", f"{first}  (ui.perfetto.dev, chrome://tracing)"),
     ]
 
 
-def _set_up_logging(verbosity: int) -> None:
+def _set_up_logging(verbosity: int, stderr: Console) -> None:
     """`-v` logs which blocks are active, `-vv` each step; on stderr, so that tables stay clean."""
     logger = logging.getLogger("maskprof")
     logger.setLevel((logging.WARNING, logging.INFO, logging.DEBUG)[min(verbosity, 2)])
-    logger.handlers[:] = [RichHandler(console=Console(stderr=True), show_path=False, show_level=False)]
+    logger.handlers[:] = [RichHandler(console=stderr, show_path=False, show_level=False)]

@@ -92,11 +92,21 @@ def record(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
-    for older in folder.glob(f"*{TRACE_SUFFIX}"):
-        older.unlink()
+    discard(folder)
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
     draft.replace(final)
     return final
+
+
+def recorded(folder: Path) -> Path | None:
+    """The trace that a configuration's folder holds, None where there is none."""
+    return max(folder.glob(f"*{TRACE_SUFFIX}"), default=None)
+
+
+def discard(folder: Path) -> None:
+    """Remove the traces that a configuration's folder holds."""
+    for trace in folder.glob(f"*{TRACE_SUFFIX}"):
+        trace.unlink()
 
 
 def _exportable(metadata: Mapping[str, Any]) -> str:
