@@ -97,6 +97,8 @@ class StreamTimer:
         self._marks: list[tuple[Phase, bool, int]] = []
         self._free = iter(self._pool)
         self._used: list[torch.cuda.Event] = []
+        # Of this device: another one may be the current one of the process.
+        self._stream = torch.cuda.current_stream(self._device)
         torch.cuda.synchronize(self._device)
         self._begin_ns = time.perf_counter_ns()
 
@@ -106,7 +108,7 @@ class StreamTimer:
             event = torch.cuda.Event(enable_timing=True)  # type: ignore[no-untyped-call]
             self._pool.append(event)
             self._free = iter(())
-        event.record()
+        event.record(self._stream)
         self._used.append(event)
         self._marks.append((phase, entering, time.perf_counter_ns()))
 

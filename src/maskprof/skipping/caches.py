@@ -41,7 +41,8 @@ class _Skipped:
     skipped_tokens: int
     skipped_batch: int
     skipped_shape: KVShape
-    skipped_zero: torch.Tensor
+    dtype: torch.dtype
+    device: torch.device
 
     def get_seq_length(self) -> int:
         return self.skipped_tokens
@@ -49,7 +50,9 @@ class _Skipped:
     def _zeros(self, width: int) -> torch.Tensor:
         window = getattr(self, "sliding_window", None)
         tokens = self.skipped_tokens if window is None else min(self.skipped_tokens, window - 1)
-        return self.skipped_zero.expand(self.skipped_batch, self.skipped_shape.heads, tokens, width)
+        # Made when looked at: on its turn a skipped block shall not cost the device even one operation.
+        zero = torch.zeros(1, dtype=self.dtype, device=self.device)
+        return zero.expand(self.skipped_batch, self.skipped_shape.heads, tokens, width)
 
     # Whoever looks at the tensors sees zeros of the true shape; they share one element of memory.
     @property
@@ -212,6 +215,5 @@ def _become_skipped(slot: Any, shape: KVShape, turn: Turn, hidden: torch.Tensor)
     slot.dtype, slot.device, slot.is_initialized = hidden.dtype, hidden.device, True
     kind: type = type(slot)
     slot.__class__ = _skipped_class(kind)
-    slot.skipped_zero = hidden.new_zeros(1)
     slot.skipped_batch, slot.skipped_shape = turn.batch, shape
     slot.skipped_tokens = turn.tokens
