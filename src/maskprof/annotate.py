@@ -6,13 +6,13 @@ alone (category `cpu_op`). So phases and blocks get the former, the inside of th
 runs use neither: their forward has no range at all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
 import torch
 
-from maskprof.ranges import INSTRUMENT_EMPTY_TURN, INSTRUMENT_INNER, INSTRUMENT_TURN
+from maskprof.ranges import INSTRUMENT, INSTRUMENT_EMPTY_TURN, INSTRUMENT_INNER, INSTRUMENT_TURN
 
 # Private in torch, so it may be missing in a version of the future; record_function then takes its place.
 _FastRange: Any = getattr(torch._C._profiler, "_RecordFunctionFast", None)  # noqa: SLF001
@@ -35,20 +35,25 @@ def no_range(_name: str) -> Iterator[None]:
     yield
 
 
-def write_empty_turns(count: int) -> None:
+def write_empty_turns(count: int, between: Callable[[], object]) -> None:
     """Write `count` empty turns, shaped like a skipped block's, by which a trace tells its own cost.
 
-    To be called inside the profiler session whose cost is wanted.
+    To be called inside the profiler session whose cost is wanted. `between` is called before each and does what
+    leaves the processor's caches as they are between two blocks: in a tight loop an empty turn costs about half
+    of what it costs there.
     """
     turn, empty = coarse_range(INSTRUMENT_TURN), coarse_range(INSTRUMENT_EMPTY_TURN)
     inner = fine_range(INSTRUMENT_INNER)
-    # One kind after the other: alternating, the cost of leaving one would show up in the next.
-    for _ in range(count):
-        with turn:
-            with inner:
+    with coarse_range(INSTRUMENT):
+        # One kind after the other: alternating, the cost of leaving one would show up in the next.
+        for _ in range(count):
+            between()
+            with turn:
+                with inner:
+                    pass
+                with inner:
+                    pass
+        for _ in range(count):
+            between()
+            with empty:
                 pass
-            with inner:
-                pass
-    for _ in range(count):
-        with empty:
-            pass

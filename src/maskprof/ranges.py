@@ -19,6 +19,7 @@ PHASES: tuple[Phase, ...] = ("vision", "projector", "prefill", "decode")
 BlockPart = Literal["active", "skipped", "mask_check", "compute", "cache.dummy", "cache.reuse"]
 BLOCK_PARTS: tuple[BlockPart, ...] = ("active", "skipped", "mask_check", "compute", "cache.dummy", "cache.reuse")
 
+INSTRUMENT = "instrument.calibration"
 INSTRUMENT_TURN = "instrument.turn"
 INSTRUMENT_EMPTY_TURN = "instrument.empty_turn"
 INSTRUMENT_INNER = "instrument.inner"

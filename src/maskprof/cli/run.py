@@ -59,7 +59,7 @@ def run(args: argparse.Namespace) -> int:
     if outcome.interrupted:
         sys.stderr.write("interrupted: what was measured is saved; the same command with --resume goes on\n")
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if outcome.result.failures else EXIT_DONE
+    return EXIT_SOME_FAILED if any(f.costs_configuration for f in outcome.result.failures) else EXIT_DONE
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:

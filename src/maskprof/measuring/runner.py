@@ -13,7 +13,7 @@ import torch
 from maskprof.measuring.interleaving import Visit, visits
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import PassTimer, PassTimes
-from maskprof.results.schema import Configuration, Failure, Sample
+from maskprof.results.schema import REFERENCE_STAGE, Configuration, Failure, Sample
 
 # Warm-up ends when a round over all configurations is no longer this much faster than the one before.
 _STILL_WARMING = 0.05

@@ -11,6 +11,9 @@ from maskprof.config.schema import Variant
 
 SCHEMA_VERSION = 1
 
+REFERENCE_STAGE = "removed-blocks reference"
+"""Stage of a failure of the reference that a masked configuration is compared with: not every model has one."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
@@ -154,6 +157,11 @@ class Failure:
     configuration: str
     stage: str
     error: str
+
+    @property
+    def costs_configuration(self) -> bool:
+        """Whether the configuration itself lacks figures, and not only its comparison."""
+        return self.stage != REFERENCE_STAGE
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

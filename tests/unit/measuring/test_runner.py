@@ -126,7 +126,8 @@ def test_a_failing_configuration_is_left_out_and_the_others_go_on():
 def test_a_failing_reference_costs_the_reference_only():
     bench = Bench(fails=lambda _name, reference: reference)
     bench.runner.measure([FULL, HALF], plan())
-    assert [f.stage for f in bench.failures] == ["warm-up of the removed-blocks reference"]
+    assert [f.stage for f in bench.failures] == ["removed-blocks reference"]
+    assert not bench.failures[0].costs_configuration
     assert len(bench.samples) == 8
 
 

@@ -91,7 +91,7 @@ def test_the_reader_attributes_what_the_recorder_wrote(trace_path):
             assert block.mask_check_us is not None
             assert (block.kernel_count > 5) == block.active
     assert found.instrument is not None
-    assert found.instrument.samples == 100
+    assert found.instrument.samples == 50
     assert found.account["events_lost"] == 0
 
 
