@@ -130,10 +130,11 @@ class Runner:
                 times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
-            what = f"{stage} of the removed-blocks reference" if reference else stage
             self._listener.on_failure(
                 Failure(
-                    configuration=configuration.name, stage=what, error=f"{type(error).__name__}: {error}"
+                    configuration=configuration.name,
+                    stage=REFERENCE_STAGE if reference else stage,
+                    error=f"{type(error).__name__}: {error}",
                 )
             )
             if torch.cuda.is_available():
