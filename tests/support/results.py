@@ -62,6 +62,7 @@ def make_sample(
         round=sample_id,
         started_s=0.5 * sample_id,
         vision_ms=vision_ms,
+        projector_ms=vision_ms / 4,
         prefill_ms=prefill_ms,
         decode_ms=decode_ms,
         total_ms=vision_ms + prefill_ms + decode_ms + 0.1,

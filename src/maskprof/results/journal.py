@@ -16,7 +16,7 @@ from maskprof.results.jsonvalues import number, to_text, typed, whole
 from maskprof.results.schema import SCHEMA_VERSION, Failure, Sample
 from maskprof.results.serialize import check_version, failure_entry, failure_from
 
-_TIMES = ("started_s", "vision_ms", "prefill_ms", "decode_ms", "total_ms")
+_TIMES = ("started_s", "vision_ms", "projector_ms", "prefill_ms", "decode_ms", "total_ms")
 _COUNTS = ("sample_id", "round", "num_input_text_tokens", "num_vision_tokens", "num_output_tokens")
 
 

@@ -92,6 +92,7 @@ def test_the_keys_are_the_research_documents():
         "num_output_tokens",
     } <= set(sample)
     assert sample["T_LLM_prefill"] == result.samples[0].prefill_ms
+    assert (sample["T_vision_encoder"], sample["T_projector"]) == pytest.approx((2.4, 0.8))
     assert sample["T_remainder"] == pytest.approx(0.1)
     assert len(document["all_samples"]) == 20
     assert len(document["reference_samples"]) == 15
