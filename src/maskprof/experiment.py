@@ -5,9 +5,10 @@ here and nowhere else.
 """
 
 import logging
-from collections.abc import Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, ExitStack, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -15,6 +16,7 @@ import torch
 
 from maskprof.analysis.attribution import attribute
 from maskprof.analysis.summary import closures, fit_lines, summarize
+from maskprof.config.knobs import Knobs
 from maskprof.config.schema import RunConfig
 from maskprof.errors import MaskprofError
 from maskprof.measuring.environment import describe_environment, machine_of
@@ -22,6 +24,7 @@ from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.runner import Plan, Runner
 from maskprof.measuring.timers import timer_for
 from maskprof.models.blocks import find_blocks
+from maskprof.models.experts import active_experts
 from maskprof.models.inputs import make_inputs
 from maskprof.models.load import LoadedModel, load_model, resolve_device
 from maskprof.recording.session import discard, record, recorded
@@ -63,15 +66,22 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Setup:
-    """Everything a run works on, ready."""
+    """Everything a run works on, ready.
+
+    `passes` are by what makes different inputs: the number of crops and the prompt's tokens.
+    """
 
     config: RunConfig
     device: torch.device
     loaded: LoadedModel
-    greedy_pass: GreedyPass
+    passes: Mapping[tuple[int | None, int | None], GreedyPass]
     configurations: tuple[Configuration, ...]
     facts: ModelFacts
     environment: dict[str, Any]
+
+    def pass_of(self, configuration: Configuration) -> GreedyPass:
+        """The pass over a configuration's inputs."""
+        return self.passes[_inputs_key(configuration.knobs)]
 
 
 def run(config: RunConfig, display: Display) -> Outcome:
@@ -112,19 +122,27 @@ def run(config: RunConfig, display: Display) -> Outcome:
 
 
 def set_up(config: RunConfig, display: Display) -> Setup:
-    """Load the model, make its inputs, and see which configurations are asked for."""
+    """Load the model, make its inputs, and see which configurations are asked for.
+
+    Raises:
+        MaskprofError: a setting does not fit the model.
+    """
     device = resolve_device(config.device)
     display.stage("loading the model")
     loaded = load_model(config, device)
     total = len(find_blocks(loaded.model))
     configurations = configurations_of(config, total)
+    for k in config.moe_top_k:
+        # What cannot be set is told before anything is measured.
+        with active_experts(loaded.model, k):
+            pass
     for configuration in configurations:
         _log.info("%s: active blocks %s", configuration.name, list(configuration.active_block_indices))
     return Setup(
         config=config,
         device=device,
         loaded=loaded,
-        greedy_pass=GreedyPass(loaded.model, make_inputs(loaded, config, device)),
+        passes=_passes(loaded, config, device),
         configurations=configurations,
         facts=_facts(loaded, total),
         environment=describe_environment(device),
@@ -138,7 +156,7 @@ def measure(setup: Setup, collected: "_Collected") -> None:
         samples=config.num_samples,
         references=config.resolved_closure_samples,
         warmups=config.num_warmup,
-        steps=config.max_new_tokens - 1,
+        steps={c.name: _steps(c) for c in setup.configurations},
         seed=config.seed,
         done=_counts(s for s in collected.samples if not s.reference),
         references_done=_counts(s for s in collected.samples if s.reference),
@@ -150,7 +168,7 @@ def measure(setup: Setup, collected: "_Collected") -> None:
     def masked_as(configuration: Configuration, reference: bool) -> AbstractContextManager[object]:
         return _masked(setup.loaded, configuration, reference=reference)
 
-    runner = Runner(setup.greedy_pass, timer_for(setup.device), masked_as, collected)
+    runner = Runner(setup.pass_of, timer_for(setup.device), masked_as, collected)
     runner.measure(setup.configurations, plan)
 
 
@@ -161,7 +179,6 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
     """
     if not setup.config.trace:
         return
-    steps = min(setup.config.trace_steps, setup.config.max_new_tokens - 1)
     measured = {sample.configuration for sample in collected.samples}
     for configuration in setup.configurations:
         if configuration.name not in measured:
@@ -172,10 +189,12 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
             traces[configuration.name] = there
             continue
         collected.display.stage(f"tracing {configuration.name}")
+        steps = min(setup.config.trace_steps, _steps(configuration))
+        greedy_pass = setup.pass_of(configuration)
         try:
             with _masked(setup.loaded, configuration, ranges=True):
                 traces[configuration.name] = record(
-                    lambda watch: setup.greedy_pass.run(steps, watch),
+                    partial(greedy_pass.run, steps),
                     folder,
                     device=setup.device,
                     metadata=_trace_metadata(setup.loaded, configuration, steps),
@@ -184,17 +203,46 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
             collected.on_failure(_failure(configuration, "tracing", error))
 
 
+@contextmanager
 def _masked(
     loaded: LoadedModel, configuration: Configuration, *, reference: bool = False, ranges: bool = False
-) -> BlockMaskWrapper:
-    return BlockMaskWrapper(
-        loaded.model,
-        configuration.active,
-        skip="remove" if reference else configuration.skip_mode,
-        dummy_cache=configuration.dummy_cache,
-        mask_on=configuration.mask_on,
-        ranges=ranges,
-    )
+) -> Iterator[None]:
+    with ExitStack() as in_force:
+        if configuration.knobs.moe_top_k is not None:
+            in_force.enter_context(active_experts(loaded.model, configuration.knobs.moe_top_k))
+        in_force.enter_context(
+            BlockMaskWrapper(
+                loaded.model,
+                configuration.active,
+                skip="remove" if reference else configuration.skip_mode,
+                dummy_cache=configuration.dummy_cache,
+                mask_on=configuration.mask_on,
+                ranges=ranges,
+            )
+        )
+        yield
+
+
+def _passes(
+    loaded: LoadedModel, config: RunConfig, device: torch.device
+) -> dict[tuple[int | None, int | None], GreedyPass]:
+    keys = dict.fromkeys(_inputs_key(knobs) for knobs in config.knobs)
+    return {
+        (num_crops, prompt_tokens): GreedyPass(
+            loaded.model,
+            make_inputs(loaded, config, device, num_crops=num_crops, prompt_tokens=prompt_tokens),
+        )
+        for num_crops, prompt_tokens in keys
+    }
+
+
+def _inputs_key(knobs: Knobs) -> tuple[int | None, int | None]:
+    return knobs.num_crops, knobs.prompt_tokens
+
+
+def _steps(configuration: Configuration) -> int:
+    """Decode steps: the first new token comes from prefill."""
+    return (configuration.knobs.max_new_tokens or 1) - 1
 
 
 @dataclass(slots=True)
@@ -305,7 +353,7 @@ def _facts(loaded: LoadedModel, total: int) -> ModelFacts:
 def _fingerprint(setup: Setup) -> dict[str, Any]:
     """What must be the same for a run to go on: not how many samples, but what each of them is of."""
     settings = (
-        *("max_new_tokens", "prompt", "image", "prompt_tokens", "batch_size"),
+        *("max_new_tokens", "prompt", "image", "num_crops", "prompt_tokens", "moe_top_k", "batch_size"),
         *("attn_implementation", "seed", "trust_remote_code"),
     )
     facts = setup.facts
@@ -327,6 +375,7 @@ def _trace_metadata(loaded: LoadedModel, configuration: Configuration, steps: in
         "skip_mode": configuration.skip_mode,
         "dummy_cache": configuration.dummy_cache,
         "mask_on": configuration.mask_on,
+        **configuration.knobs.to_dict(),
         "decode_steps": steps,
         "model": loaded.name,
     }

@@ -113,6 +113,15 @@ def _add_model_flags(parser: argparse.ArgumentParser) -> None:
         "attention code, passed on to transformers [its own choice]",
         metavar="NAME",
     )
+    _add(
+        group,
+        "moe_top_k",
+        "experts that each token goes through, on a mixture of experts; several values: "
+        "every combination with what else has several is measured",
+        nargs="+",
+        type=_whole_number,
+        metavar="N",
+    )
     _add(group, "trust_remote_code", "let a checkpoint's own Python code run", action="store_true")
 
 
@@ -127,13 +136,30 @@ def _add_input_flags(parser: argparse.ArgumentParser) -> None:
     )
     _add(
         group,
+        "num_crops",
+        "high-resolution crops of the picture beside the whole one; several values: "
+        "every combination with what else has several is measured",
+        nargs="+",
+        type=_whole_number,
+        metavar="N",
+    )
+    _add(
+        group,
         "prompt_tokens",
-        "a synthetic prompt of exactly N tokens instead",
+        "a synthetic prompt of exactly N tokens instead; several values: likewise",
+        nargs="+",
         type=_whole_number,
         metavar="N",
     )
     _add(group, "batch_size", "rows in the batch, all alike", type=_whole_number, metavar="N")
-    _add(group, "max_new_tokens", "tokens generated per sample", type=_whole_number, metavar="N")
+    _add(
+        group,
+        "max_new_tokens",
+        "tokens generated per sample; several values: likewise",
+        nargs="+",
+        type=_whole_number,
+        metavar="N",
+    )
 
 
 def _add_measuring_flags(parser: argparse.ArgumentParser) -> None:
@@ -201,7 +227,7 @@ def _default_note(name: str) -> str:
     default = _DEFAULTS.get(name)
     if default is None or default == () or isinstance(default, bool):
         return ""
-    return f" [{' '.join(default) if isinstance(default, tuple) else default}]"
+    return f" [{' '.join(map(str, default)) if isinstance(default, tuple) else default}]"
 
 
 def _listed(choices: Sequence[str]) -> str:

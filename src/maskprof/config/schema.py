@@ -2,9 +2,11 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
+from itertools import product
 from pathlib import Path
 from typing import Any
 
+from maskprof.config.knobs import KNOBS, Knobs
 from maskprof.errors import ConfigError
 from maskprof.masks.strategies import STRATEGIES
 
@@ -48,13 +50,16 @@ class RunConfig:
         prompt: the text; None is a fixed sentence.
         image: a picture for a vision-language model, "none" for text only; None is a plain blue 336x336 one.
         prompt_tokens: a synthetic prompt of exactly this many text tokens instead of `prompt`.
+        num_crops: high-resolution crops of the picture beside the whole one.
+        moe_top_k: experts that each token goes through, on a mixture of experts.
         batch_size: rows in the batch, all alike.
         device: "auto", "cpu", "cuda" or "cuda:i".
         dtype: one of `DTYPES`; None is bfloat16 on a GPU, float32 on a CPU.
         attn_implementation: passed on to transformers; None is the model's own choice.
         num_warmup: least number of unrecorded repetitions per configuration.
         seed: for random masks, random weights, synthetic prompts and the order of measuring.
-        skip_mode, dummy_cache, mask_on: every combination is measured.
+        skip_mode, dummy_cache, mask_on: every combination is measured; so it is of the four knobs num_crops,
+            prompt_tokens, moe_top_k and max_new_tokens, of which an empty one is left as it is.
         closure_samples: repetitions of the reference with the blocks removed; None is `num_samples`, at most 20.
         trace: record a profiler trace of each configuration.
         trace_dir: where traces go; None is `./traces/<name of output_dir>`.
@@ -73,10 +78,12 @@ class RunConfig:
     fractions: tuple[float, ...] = ()
     active_block_indices: tuple[tuple[int, ...], ...] = ()
     strategy: str = "first"
-    max_new_tokens: int = 10
+    max_new_tokens: tuple[int, ...] = (10,)
     prompt: str | None = None
     image: str | None = None
-    prompt_tokens: int | None = None
+    prompt_tokens: tuple[int, ...] = ()
+    num_crops: tuple[int, ...] = ()
+    moe_top_k: tuple[int, ...] = ()
     batch_size: int = 1
     device: str = "auto"
     dtype: str | None = None
@@ -94,16 +101,13 @@ class RunConfig:
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
-        for name in ("num_samples", "max_new_tokens", "batch_size", "trace_steps"):
+        for name in ("num_samples", "batch_size", "trace_steps"):
             _check_at_least(name, getattr(self, name), 1)
         for name in ("num_warmup", "seed"):
             _check_at_least(name, getattr(self, name), 0)
         if self.closure_samples is not None:
             _check_at_least("closure_samples", self.closure_samples, 0)
-        if self.prompt_tokens is not None:
-            _check_at_least("prompt_tokens", self.prompt_tokens, 1)
-        if self.prompt_tokens is not None and self.prompt is not None:
-            raise ConfigError("--prompt and --prompt_tokens exclude each other: give one of them")
+        _check_knobs(self)
         _check_masks(self)
         _check_choices("strategy", (self.strategy,), STRATEGIES)
         _check_choices("skip_mode", self.skip_mode, SKIP_MODES)
@@ -136,12 +140,31 @@ class RunConfig:
         }
         return tuple(found.values())
 
+    @property
+    def knobs(self) -> tuple[Knobs, ...]:
+        """Every combination of the knobs, each once."""
+        axes = [getattr(self, knob) or (None,) for knob in KNOBS]
+        found = (Knobs(**dict(zip(KNOBS, values, strict=True))) for values in product(*axes))
+        return tuple(dict.fromkeys(found))
+
     def to_dict(self) -> dict[str, Any]:
         """The settings as plain values, for the result file."""
         return asdict(self)
 
 
 FIELD_NAMES = tuple(field.name for field in fields(RunConfig))
+
+
+def _check_knobs(config: RunConfig) -> None:
+    for knob in KNOBS:
+        for value in getattr(config, knob):
+            _check_at_least(knob, value, 1)
+    if not config.max_new_tokens:
+        raise ConfigError("--max_new_tokens: needs a whole number of at least 1, got none")
+    if config.prompt_tokens and config.prompt is not None:
+        raise ConfigError("--prompt and --prompt_tokens exclude each other: give one of them")
+    if config.num_crops and config.image == "none":
+        raise ConfigError("--num_crops: there are crops of a picture only, and --image none leaves it out")
 
 
 def _check_masks(config: RunConfig) -> None:

@@ -19,6 +19,9 @@ from maskprof.results.schema import REFERENCE_STAGE, Configuration, Failure, Sam
 _STILL_WARMING = 0.05
 _MOST_EXTRA_WARMUPS = 7
 
+PassOf = Callable[[Configuration], GreedyPass]
+"""The pass over the inputs of a configuration."""
+
 MaskedAs = Callable[[Configuration, bool], AbstractContextManager[object]]
 """Puts a configuration in force; with True, the reference of it whose blocks are removed."""
 
@@ -37,13 +40,14 @@ class Listener(Protocol):
 class Plan:
     """How often each configuration is measured.
 
-    `done` and `references_done` count samples that are there already, from a run that this one goes on with.
+    `steps` are the decode steps of each configuration by its name. `done` and `references_done` count samples
+    that are there already, from a run that this one goes on with.
     """
 
     samples: int
     references: int
     warmups: int
-    steps: int
+    steps: Mapping[str, int]
     seed: int
     done: Mapping[str, int]
     references_done: Mapping[str, int]
@@ -63,11 +67,9 @@ class Plan:
 class Runner:
     """Measures configurations of one model on one device; a failing one is left out of the rounds to come."""
 
-    def __init__(
-        self, greedy_pass: GreedyPass, timer: PassTimer, masked_as: MaskedAs, listener: Listener
-    ) -> None:
+    def __init__(self, pass_of: PassOf, timer: PassTimer, masked_as: MaskedAs, listener: Listener) -> None:
         """Keep the parts; nothing runs yet."""
-        self._pass, self._timer = greedy_pass, timer
+        self._pass_of, self._timer = pass_of, timer
         self._masked_as, self._listener = masked_as, listener
         self._failed: set[tuple[str, bool]] = set()
         self._begin_s = time.perf_counter()
@@ -86,7 +88,9 @@ class Runner:
             counter = taken_references if visit.reference else taken
             if self._is_out(visit):
                 continue
-            sample = self._visit(configuration, visit, plan.steps, counter[configuration.name])
+            sample = self._visit(
+                configuration, visit, plan.steps[configuration.name], counter[configuration.name]
+            )
             if sample is not None:
                 counter[configuration.name] += 1
                 self._listener.on_sample(sample)
@@ -104,13 +108,19 @@ class Runner:
             took = [
                 times.total_ms
                 for configuration in configurations
-                if (times := self._attempt(configuration, plan.steps, reference=False, stage="warm-up"))
+                if (
+                    times := self._attempt(
+                        configuration, plan.steps[configuration.name], reference=False, stage="warm-up"
+                    )
+                )
                 is not None
             ]
             if number == 0:
                 for configuration in configurations:
                     if configuration.name in with_reference:
-                        self._attempt(configuration, plan.steps, reference=True, stage="warm-up")
+                        self._attempt(
+                            configuration, plan.steps[configuration.name], reference=True, stage="warm-up"
+                        )
             if not took:
                 return
             now = median(took)
@@ -126,7 +136,7 @@ class Runner:
             return None
         try:
             with self._masked_as(configuration, reference), _undisturbed():
-                self._pass.run(steps, self._timer)
+                self._pass_of(configuration).run(steps, self._timer)
                 times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
@@ -149,7 +159,7 @@ class Runner:
         times = self._attempt(configuration, steps, reference=visit.reference, stage="measuring")
         if times is None:
             return None
-        inputs = self._pass.inputs
+        inputs = self._pass_of(configuration).inputs
         return Sample(
             configuration=configuration.name,
             sample_id=sample_id,

@@ -2,6 +2,7 @@
 
 import inspect
 import re
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from torch.nn import functional
 
 from maskprof.config.schema import DEFAULT_PROMPT, RunConfig
 from maskprof.errors import ConfigError, ModelError
+from maskprof.models.crops import crops_set, most_square, tiles_of
 from maskprof.models.load import LoadedModel
 from maskprof.models.messages import first_sentence, quiet
 from maskprof.models.patches import cut_patches, pooling_windows
@@ -45,38 +47,55 @@ class ModelInputs:
     batch_size: int
 
 
-def make_inputs(loaded: LoadedModel, config: RunConfig, device: torch.device) -> ModelInputs:
-    """Make the inputs that `config` asks for: prompt, image, batch size.
+def make_inputs(
+    loaded: LoadedModel,
+    config: RunConfig,
+    device: torch.device,
+    *,
+    num_crops: int | None = None,
+    prompt_tokens: int | None = None,
+) -> ModelInputs:
+    """Make the inputs that `config` asks for (prompt, image, batch size) at one setting of the knobs.
 
     A prompt goes through the tokenizer as plain text; where there is none (presets), every word and
     punctuation mark becomes one token, drawn by the seed. With an image, the checkpoint's processor and its
     chat template make the inputs.
 
+    Args:
+        loaded: the model.
+        config: the run's settings; its `num_crops` and `prompt_tokens` list what the next two are taken from.
+        device: where the tensors go.
+        num_crops: high-resolution crops of the picture beside the whole one; None is the model's own choice.
+        prompt_tokens: a synthetic prompt of so many text tokens instead of the config's prompt.
+
     Raises:
-        ConfigError: an image for a text model, an unreadable image, a prompt that is empty or too long.
+        ConfigError: an image or crops for a text model, an unreadable image, a prompt that is empty or too
+            long, a processor whose resolution cannot be set.
         ModelError: the checkpoint's processor fails.
     """
     if not loaded.has_vision and config.image not in (None, NO_IMAGE):
         raise ConfigError(
             f"--image: {loaded.name} is a text model ({loaded.architecture}) and takes no image"
         )
+    if not loaded.has_vision and num_crops is not None:
+        raise ConfigError(
+            f"--num_crops: {loaded.name} is a text model ({loaded.architecture}) and takes no image"
+        )
     picture = open_picture(config.image) if loaded.has_vision else None
     if picture is None:
-        tensors = {"input_ids": _text_row(loaded, config).repeat(config.batch_size, 1)}
+        tensors = {"input_ids": _text_row(loaded, config, prompt_tokens).repeat(config.batch_size, 1)}
     elif loaded.processor is not None:
-        tensors = _through_processor(loaded, config, picture)
+        tensors = _through_processor(loaded, config, picture, num_crops, prompt_tokens)
     elif loaded.model.config.model_type == "molmo2":
-        tensors = _molmo2_tensors(loaded, config, picture)
+        tensors = _molmo2_tensors(loaded, config, picture, num_crops or 0, prompt_tokens)
     else:
         raise ConfigError(f"--image: {loaded.name} has no processor for pictures; use --image none")
-    return _finish(tensors, loaded, config, device)
+    _check_length(tensors["input_ids"].shape[1], loaded, config, num_crops, prompt_tokens)
+    return _finish(tensors, loaded, device)
 
 
-def _finish(
-    tensors: dict[str, torch.Tensor], loaded: LoadedModel, config: RunConfig, device: torch.device
-) -> ModelInputs:
+def _finish(tensors: dict[str, torch.Tensor], loaded: LoadedModel, device: torch.device) -> ModelInputs:
     ids = tensors["input_ids"]
-    _check_length(ids.shape[1], loaded, config)
     mask = tensors.get("attention_mask")
     if mask is not None and bool((mask == 1).all()):
         # A mask that is passed is materialised at four dimensions and keeps attention off its fast path.
@@ -97,19 +116,23 @@ def _finish(
     )
 
 
-def _check_length(tokens: int, loaded: LoadedModel, config: RunConfig) -> None:
+def _check_length(
+    tokens: int, loaded: LoadedModel, config: RunConfig, num_crops: int | None, prompt_tokens: int | None
+) -> None:
+    new_tokens = max(config.max_new_tokens)
     limit = getattr(loaded.model.config.get_text_config(), "max_position_embeddings", None)
-    if isinstance(limit, int) and 0 < limit < tokens + config.max_new_tokens:
+    if isinstance(limit, int) and 0 < limit < tokens + new_tokens:
+        flag = "num_crops" if num_crops else "prompt" if prompt_tokens is None else "prompt_tokens"
         raise ConfigError(
-            f"--{'prompt' if config.prompt_tokens is None else 'prompt_tokens'}: {tokens} input tokens and "
-            f"{config.max_new_tokens} new ones exceed the {limit} positions of {loaded.name}"
+            f"--{flag}: {tokens} input tokens and "
+            f"{new_tokens} new ones exceed the {limit} positions of {loaded.name}"
         )
 
 
-def _text_row(loaded: LoadedModel, config: RunConfig) -> torch.Tensor:
+def _text_row(loaded: LoadedModel, config: RunConfig, prompt_tokens: int | None) -> torch.Tensor:
     """The token ids of a text without a picture, shape (1, tokens)."""
-    if config.prompt_tokens is not None:
-        return _synthetic_ids(loaded, config.seed, config.prompt_tokens)
+    if prompt_tokens is not None:
+        return _synthetic_ids(loaded, config.seed, prompt_tokens)
     return _prompt_row(loaded, config, DEFAULT_TEXT_PROMPT if config.prompt is None else config.prompt)
 
 
@@ -177,29 +200,40 @@ def _question(config: RunConfig) -> str:
 
 
 def _through_processor(
-    loaded: LoadedModel, config: RunConfig, picture: "Image.Image"
+    loaded: LoadedModel,
+    config: RunConfig,
+    picture: "Image.Image",
+    num_crops: int | None,
+    prompt_tokens: int | None,
 ) -> dict[str, torch.Tensor]:
-    prompt = "" if config.prompt_tokens is not None else _question(config)
+    prompt = "" if prompt_tokens is not None else _question(config)
+    cropped = (
+        nullcontext(picture)
+        if num_crops is None
+        else crops_set(loaded.processor, loaded.name, picture, num_crops)
+    )
     try:
-        with quiet():
-            tensors = _process(loaded, prompt, picture, config.batch_size)
+        with quiet(), cropped as shown:
+            tensors = _process(loaded, prompt, shown, config.batch_size)
+    except ConfigError:
+        raise
     # Processors are the checkpoint's code and settings: no list of types would be complete.
     except Exception as error:
         raise ModelError(
             f"--image: the processor of {loaded.name} fails on this picture: {first_sentence(error)}"
         ) from error
-    if config.prompt_tokens is None:
+    if prompt_tokens is None:
         return tensors
     ids = tensors["input_ids"]
     frame = int((ids[0] != _image_token_id(loaded)).sum())
-    if config.prompt_tokens < frame:
+    if prompt_tokens < frame:
         raise ConfigError(
             f"--prompt_tokens: {loaded.name} already puts {frame} text tokens around an image, "
-            f"so {config.prompt_tokens} is too few"
+            f"so {prompt_tokens} is too few"
         )
-    if config.prompt_tokens == frame:
+    if prompt_tokens == frame:
         return tensors
-    return _append(tensors, _synthetic_ids(loaded, config.seed, config.prompt_tokens - frame))
+    return _append(tensors, _synthetic_ids(loaded, config.seed, prompt_tokens - frame))
 
 
 def _process(
@@ -241,33 +275,46 @@ def _append(tensors: dict[str, torch.Tensor], extra: torch.Tensor) -> dict[str, 
 
 
 def _molmo2_tensors(
-    loaded: LoadedModel, config: RunConfig, picture: "Image.Image"
+    loaded: LoadedModel,
+    config: RunConfig,
+    picture: "Image.Image",
+    num_crops: int,
+    prompt_tokens: int | None,
 ) -> dict[str, torch.Tensor]:
-    """Inputs of a Molmo2 model without its processor: one crop, Molmo's prompt, causal attention throughout.
+    """Inputs of a Molmo2 model without its processor: Molmo's prompt, causal attention throughout.
 
-    `pixel_values` has shape (batch, patches, values per patch), `image_token_pooling` (placeholders, patches
-    pooled into one), with -1 beyond the picture's edge; patches are counted through the whole batch.
+    The whole picture is one crop; `num_crops` more, which do not overlap, tile it at a higher resolution. Each
+    has the same number of placeholders (144 at 336x336), all in one frame.
+
+    `pixel_values` has shape (batch * (1 + crops), patches, values per patch), `image_token_pooling`
+    (placeholders, patches pooled into one), with -1 beyond the picture's edge; patches are counted through the
+    whole batch.
     """
     settings, vision = loaded.model.config, loaded.model.config.vision_config
     height, width = (side // vision.patch_size for side in vision.image_size)
-    pooling, rows, columns = pooling_windows(height, width)
-    shifts = torch.arange(config.batch_size)[:, None, None] * (height * width)
-    pixels = cut_patches(picture, tuple(vision.image_size), vision.patch_size)
+    windows, rows, columns = pooling_windows(height, width)
+    tiling = most_square(num_crops) if num_crops else (0, 0)
+    tiles = [picture, *tiles_of(picture, tiling, tuple(vision.image_size))]
+    pixels = torch.cat([cut_patches(tile, tuple(vision.image_size), vision.patch_size) for tile in tiles])
+    shifts = torch.arange(config.batch_size * len(tiles))[:, None, None] * (height * width)
+    placeholders = len(tiles) * rows * columns
 
-    image = torch.full((1, rows * columns), settings.image_patch_id)
+    image = torch.full((1, placeholders), settings.image_patch_id)
     num_marks = 2
-    if config.prompt_tokens is None or config.prompt_tokens > num_marks:
+    if prompt_tokens is None or prompt_tokens > num_marks:
         marks = (settings.low_res_image_start_token_id, settings.image_end_token_id)
         image = torch.cat([torch.tensor([marks[:1]]), image, torch.tensor([marks[1:]])], dim=1)
-    if config.prompt_tokens is not None:
-        own = image.shape[1] - rows * columns
-        text = _synthetic_ids(loaded, config.seed, config.prompt_tokens - own)
+    if prompt_tokens is not None:
+        own = image.shape[1] - placeholders
+        text = _synthetic_ids(loaded, config.seed, prompt_tokens - own)
     else:
         text = _prompt_row(loaded, config, _MOLMO_PROMPT.format(_question(config)))
     return {
         "input_ids": torch.cat([image, text], dim=1).repeat(config.batch_size, 1),
         "pixel_values": pixels.repeat(config.batch_size, 1, 1),
-        "image_token_pooling": torch.where(pooling >= 0, pooling + shifts, -1).flatten(0, 1),
-        "image_grids": torch.tensor([[rows, columns, 0, 0]]).repeat(config.batch_size, 1),
-        "image_num_crops": torch.ones(config.batch_size, dtype=torch.long),
+        "image_token_pooling": torch.where(windows >= 0, windows + shifts, -1).flatten(0, 1),
+        "image_grids": torch.tensor([[rows, columns, rows * tiling[0], columns * tiling[1]]]).repeat(
+            config.batch_size, 1
+        ),
+        "image_num_crops": torch.full((config.batch_size,), len(tiles)),
     }

@@ -1,7 +1,9 @@
 """Which configurations a run's settings ask for, on a model of so many blocks."""
 
 from hashlib import sha256
+from itertools import product
 
+from maskprof.config.knobs import Knobs, knob_suffix
 from maskprof.config.schema import RunConfig, Variant
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
@@ -13,20 +15,23 @@ _LONGEST_INDEX_LIST = 120
 
 
 def configurations_of(config: RunConfig, total: int) -> tuple[Configuration, ...]:
-    """Every mask in every variant; explicit lists win over counts, and no choice at all is every count.
+    """Every mask in every variant at every setting of the knobs, those of one setting together.
+
+    Explicit lists win over counts, and no choice at all is every count.
 
     Raises:
         MaskError: a count or an index does not fit `total`, or no configuration is left.
     """
-    variants = config.variants
+    variants, settings = config.variants, config.knobs
+    masks = _masks_of(config, total)
     found: dict[str, Configuration] = {}
-    for stem, strategy, mask in _masks_of(config, total):
-        for variant in variants:
-            if variant.skip_mode == "early_exit" and mask != BlockMask.first(mask.num_active, total):
-                # The others of a mixed sweep are meant; alone it is a mistake, said below.
-                continue
-            name = f"{stem}-{variant.name}" if len(variants) > 1 else stem
-            found[name] = _configuration(name, strategy, mask, variant)
+    for knobs, (stem, strategy, mask), variant in product(settings, masks, variants):
+        if variant.skip_mode == "early_exit" and mask != BlockMask.first(mask.num_active, total):
+            # The others of a mixed sweep are meant; alone it is a mistake, said below.
+            continue
+        way = f"-{variant.name}" if len(variants) > 1 else ""
+        name = f"{stem}{way}{knob_suffix(knobs, settings)}"
+        found[name] = _configuration(name, strategy, mask, variant, knobs)
     if not found:
         raise MaskError(
             "--skip_mode early_exit keeps the first blocks only: choose counts with --strategy first"
@@ -66,7 +71,9 @@ def _index_list(indices: tuple[int, ...]) -> str:
     return f"{text[:_LONGEST_INDEX_LIST].rpartition('_')[0]}_and_more_{sha256(text.encode()).hexdigest()[:8]}"
 
 
-def _configuration(name: str, strategy: str, mask: BlockMask, variant: Variant) -> Configuration:
+def _configuration(
+    name: str, strategy: str, mask: BlockMask, variant: Variant, knobs: Knobs
+) -> Configuration:
     return Configuration(
         name=name,
         active=tuple(mask),
@@ -74,4 +81,5 @@ def _configuration(name: str, strategy: str, mask: BlockMask, variant: Variant) 
         skip_mode=variant.skip_mode,
         dummy_cache=variant.dummy_cache,
         mask_on=variant.mask_on,
+        knobs=knobs,
     )

@@ -7,6 +7,7 @@ older than this code (`T_LLM_prefill`, `P50`, ...).
 from dataclasses import dataclass, field
 from typing import Any
 
+from maskprof.config.knobs import Knobs
 from maskprof.config.schema import Variant
 
 SCHEMA_VERSION = 1
@@ -17,13 +18,14 @@ REFERENCE_STAGE = "removed-blocks reference"
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
-    """One mask carried out in one way: what is measured as a unit.
+    """One mask carried out in one way at one setting of the knobs: what is measured as a unit.
 
     Attributes:
         name: folder and table name, unique in a run, such as `first-04-of-16`.
         active: one bool per block, True where it runs.
         strategy: how the blocks were chosen: a strategy's name, or `blocks` for an explicit list.
         skip_mode, dummy_cache, mask_on: how the mask is carried out.
+        knobs: crops, prompt, active experts and output length.
     """
 
     name: str
@@ -32,6 +34,7 @@ class Configuration:
     skip_mode: str
     dummy_cache: str
     mask_on: str
+    knobs: Knobs = Knobs()  # noqa: RUF009 - frozen, so it can be shared
 
     @property
     def num_total_blocks(self) -> int:
@@ -134,7 +137,7 @@ class Fit:
 
     Attributes:
         phase: `prefill`, `decode_per_token` or `total`.
-        variant: the way of skipping that the line is of.
+        variant, knobs: the way of skipping and the setting of the knobs that the line is of.
         slope_ms_per_block, intercept_ms: with 95 % intervals, None where 2 points give no spread.
         r2: share of the variance that the line explains; None where all medians are equal.
         departures: (configuration name, measured minus line in ms) where that exceeds the configuration's
@@ -150,6 +153,50 @@ class Fit:
     intercept_ci95: tuple[float, float] | None
     r2: float | None
     departures: tuple[tuple[str, float], ...]
+    knobs: Knobs = Knobs()  # noqa: RUF009 - frozen, so it can be shared
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Estimate:
+    """A fitted figure and its 95 % interval, which is None where the points leave no spread."""
+
+    value: float
+    ci95: tuple[float, float] | None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnobFit:
+    """Depth and one knob together, through the medians: latency = a + b * blocks + c * knob + d * blocks * knob.
+
+    The savings are the fit's, from the largest depth and the largest value of the knob that were measured.
+
+    Attributes:
+        phase: `prefill`, `decode_per_token` or `total`.
+        variant: the way of skipping.
+        knob: the name of the knob, one of `KNOBS`.
+        held: the setting of the other knobs; None for `knob` itself.
+        num_points: configurations that the fit goes through.
+        intercept_ms, ms_per_block, ms_per_unit, ms_per_block_and_unit: a, b, c and d.
+        r2: share of the variance that the fit explains; None where all medians are equal.
+        full_blocks, full_value: the largest depth and value measured.
+        halving_blocks_ms, halving_knob_ms, halving_both_ms: what half of each, and half of both, saves there.
+    """
+
+    phase: str
+    variant: str
+    knob: str
+    held: Knobs
+    num_points: int
+    intercept_ms: Estimate
+    ms_per_block: Estimate
+    ms_per_unit: Estimate
+    ms_per_block_and_unit: Estimate
+    r2: float | None
+    full_blocks: int
+    full_value: int
+    halving_blocks_ms: Estimate
+    halving_knob_ms: Estimate
+    halving_both_ms: Estimate
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -269,4 +316,5 @@ class RunResult:
     fits: tuple[Fit, ...]
     attribution: tuple[Attribution, ...]
     failures: tuple[Failure, ...]
+    knob_fits: tuple[KnobFit, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -31,6 +31,7 @@ from maskprof.results.schema import (
     Sample,
     Statistics,
 )
+from maskprof.results.serialize_knobs import knob_fit_entry, knob_fit_from, knobs_from
 
 _PHASES = ("vision", "prefill", "decode", "decode_per_token", "total")
 _STATISTICS = ("p50", "p95", "p99", "mean", "std", "min", "max")
@@ -57,9 +58,10 @@ def dump_result(result: RunResult) -> str:
         "model": {key: getattr(result.model, key) for key in _MODEL_TYPES},
         "config": result.config,
         "environment": result.environment,
-        "configurations": [_mask_keys(c) | _way_keys(c) for c in result.configurations],
+        "configurations": [_mask_keys(c) | _way_keys(c) | c.knobs.to_dict() for c in result.configurations],
         "failures": [failure_entry(failure) for failure in result.failures],
         "fits": [_fit_entry(fit) for fit in result.fits],
+        "knob_fits": [knob_fit_entry(fit) for fit in result.knob_fits],
         "summary": [_summary_entry(summary) for summary in result.summary],
         "all_samples": [entry for reference, entry in samples if not reference],
         "reference_samples": [entry for reference, entry in samples if reference],
@@ -149,6 +151,7 @@ def _summary_entry(summary: ConfigurationSummary) -> dict[str, Any]:
         _mask_keys(summary.configuration)
         | {phase: _statistics_entry(getattr(summary, phase)) for phase in _PHASES}
         | _way_keys(summary.configuration)
+        | summary.configuration.knobs.to_dict()
         | {"num_samples": summary.num_samples}
     )
 
@@ -183,6 +186,7 @@ def _sample_entry(sample: Sample, configuration: Configuration, order: int) -> d
         "skip_mode": configuration.skip_mode,
         "dummy_cache": configuration.dummy_cache,
         "mask_on": configuration.mask_on,
+        **configuration.knobs.to_dict(),
         "round": sample.round,
         "order": order,
         "started_s": sample.started_s,
@@ -195,6 +199,7 @@ def _fit_entry(fit: Fit) -> dict[str, Any]:
     return {
         "phase": fit.phase,
         "variant": fit.variant,
+        **fit.knobs.to_dict(),
         "num_points": fit.num_points,
         "slope_ms_per_block": fit.slope_ms_per_block,
         "intercept_ms": fit.intercept_ms,
@@ -223,6 +228,8 @@ def _result(document: dict[str, Any], attribution: tuple[Attribution, ...]) -> R
         fits=tuple(_fit(entry) for entry in document["fits"]),
         attribution=attribution,
         failures=tuple(failure_from(entry) for entry in document["failures"]),
+        # Results of before there were knobs have none of their keys.
+        knob_fits=tuple(knob_fit_from(entry) for entry in document.get("knob_fits", ())),
         schema_version=document["schema_version"],
     )
 
@@ -233,6 +240,7 @@ def _configuration(entry: dict[str, Any]) -> Configuration:
     return Configuration(
         active=tuple(block in active for block in range(whole(entry, "num_total_blocks"))),
         **{key: typed(entry, key, str) for key in ways},
+        knobs=knobs_from(entry),
     )
 
 
@@ -276,6 +284,7 @@ def _fit(entry: dict[str, Any]) -> Fit:
     return Fit(
         phase=typed(entry, "phase", str),
         variant=typed(entry, "variant", str),
+        knobs=knobs_from(entry),
         num_points=whole(entry, "num_points"),
         slope_ms_per_block=number(entry, "slope_ms_per_block"),
         intercept_ms=number(entry, "intercept_ms"),

@@ -5,6 +5,7 @@ import io
 from dataclasses import asdict, fields
 from typing import Any
 
+from maskprof.config.knobs import KNOBS
 from maskprof.errors import ResultError
 from maskprof.results.jsonvalues import (
     from_text,
@@ -28,7 +29,7 @@ from maskprof.results.schema import (
 
 _BLOCK_KEYS = tuple(field.name for field in fields(BlockCost))
 _CONFIGURATION_KEYS = ("num_active_blocks", "num_total_blocks", "skip_mode", "dummy_cache", "mask_on")
-CSV_COLUMNS = ("configuration", *_CONFIGURATION_KEYS, "phase", "steps", *_BLOCK_KEYS)
+CSV_COLUMNS = ("configuration", *_CONFIGURATION_KEYS, *KNOBS, "phase", "steps", *_BLOCK_KEYS)
 
 
 def dump_attribution(result: RunResult) -> str:
@@ -48,7 +49,7 @@ def dump_attribution_csv(result: RunResult) -> str:
     writer.writerow(CSV_COLUMNS)
     for item in result.attribution:
         configuration = by_name.get(item.configuration)
-        facts = [getattr(configuration, key, "") for key in _CONFIGURATION_KEYS]
+        facts = [_cell(value) for value in _facts(configuration).values()]
         for phase in item.phases:
             for block in phase.blocks:
                 figures = [_cell(getattr(block, key)) for key in _BLOCK_KEYS]
@@ -80,16 +81,21 @@ def _cell(value: Any) -> Any:
 
 
 def _entry(item: Attribution, configuration: Configuration | None) -> dict[str, Any]:
-    facts = {} if configuration is None else {key: getattr(configuration, key) for key in _CONFIGURATION_KEYS}
     return {
         "configuration": item.configuration,
-        **facts,
+        **({} if configuration is None else _facts(configuration)),
         "trace": item.trace,
         "phases": {phase.phase: _phase_entry(phase) for phase in item.phases},
         "instrument": None if item.instrument is None else asdict(item.instrument),
         "closure": [asdict(closure) for closure in item.closure],
         "account": item.account,
     }
+
+
+def _facts(configuration: Configuration | None) -> dict[str, Any]:
+    if configuration is None:
+        return dict.fromkeys((*_CONFIGURATION_KEYS, *KNOBS))
+    return {key: getattr(configuration, key) for key in _CONFIGURATION_KEYS} | configuration.knobs.to_dict()
 
 
 def _phase_entry(phase: PhaseCost) -> dict[str, Any]:

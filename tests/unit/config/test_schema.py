@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from maskprof.config.knobs import Knobs
 from maskprof.config.schema import RunConfig, Variant
 from maskprof.errors import ConfigError
 
@@ -16,7 +17,7 @@ from maskprof.errors import ConfigError
         ({"num_samples": 0}, "--num_samples: needs a whole number of at least 1, got 0"),
         ({"num_samples": 1.5}, "--num_samples: needs a whole number of at least 1, got 1.5"),
         ({"num_samples": True}, "--num_samples: needs a whole number of at least 1, got True"),
-        ({"max_new_tokens": 0}, "--max_new_tokens: needs a whole number of at least 1, got 0"),
+        ({"max_new_tokens": (10, 0)}, "--max_new_tokens: needs a whole number of at least 1, got 0"),
         ({"batch_size": -2}, "--batch_size: needs a whole number of at least 1, got -2"),
         ({"trace_steps": 0}, "--trace_steps: needs a whole number of at least 1, got 0"),
         ({"num_warmup": -1}, "--num_warmup: needs a whole number of at least 0, got -1"),
@@ -34,9 +35,16 @@ from maskprof.errors import ConfigError
             "--active_block_indices: needs a whole number of at least 0, got -1",
         ),
         ({"active_block_indices": ((0, 3, 3),)}, "--active_block_indices: block 3 is given twice"),
-        ({"prompt_tokens": 0}, "--prompt_tokens: needs a whole number of at least 1, got 0"),
+        ({"max_new_tokens": ()}, "--max_new_tokens: needs a whole number of at least 1, got none"),
+        ({"num_crops": (0,)}, "--num_crops: needs a whole number of at least 1, got 0"),
+        ({"moe_top_k": (2, -1)}, "--moe_top_k: needs a whole number of at least 1, got -1"),
         (
-            {"prompt_tokens": 5, "prompt": "hi"},
+            {"num_crops": (4,), "image": "none"},
+            "--num_crops: there are crops of a picture only, and --image none leaves it out",
+        ),
+        ({"prompt_tokens": (0,)}, "--prompt_tokens: needs a whole number of at least 1, got 0"),
+        (
+            {"prompt_tokens": (5,), "prompt": "hi"},
             "--prompt and --prompt_tokens exclude each other: give one of them",
         ),
         ({"closure_samples": -1}, "--closure_samples: needs a whole number of at least 0, got -1"),
@@ -88,6 +96,17 @@ def test_variants_are_the_combinations_that_differ():
         "remove",
     ]
     assert RunConfig().variants == (Variant(),)
+
+
+def test_knobs_are_every_combination_once():
+    config = RunConfig(num_crops=(4, 1, 4), moe_top_k=(2,), max_new_tokens=(1, 16))
+    assert [(k.num_crops, k.prompt_tokens, k.moe_top_k, k.max_new_tokens) for k in config.knobs] == [
+        (4, None, 2, 1),
+        (4, None, 2, 16),
+        (1, None, 2, 1),
+        (1, None, 2, 16),
+    ]
+    assert RunConfig().knobs == (Knobs(max_new_tokens=10),)
 
 
 def test_settings_are_plain_values():

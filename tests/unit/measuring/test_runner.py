@@ -1,3 +1,4 @@
+from collections import defaultdict
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -48,7 +49,7 @@ class Bench:
         greedy = SimpleNamespace(
             run=self.run_pass, inputs=SimpleNamespace(num_input_text_tokens=5, num_vision_tokens=3)
         )
-        self.runner = Runner(greedy, FakeTimer(totals_ms), self.masked_as, self)
+        self.runner = Runner(lambda _configuration: greedy, FakeTimer(totals_ms), self.masked_as, self)
 
     @contextmanager
     def masked_as(self, configuration, reference):
@@ -76,7 +77,7 @@ class Bench:
 
 def plan(**changes):
     settings = {
-        **{"samples": 4, "references": 2, "warmups": 2, "steps": 2, "seed": 0},
+        **{"samples": 4, "references": 2, "warmups": 2, "steps": defaultdict(lambda: 2), "seed": 0},
         **{"done": {}, "references_done": {}, **changes},
     }
     return Plan(**settings)

@@ -20,8 +20,8 @@ def load(path, **changes) -> LoadedModel:
     return load_model(RunConfig(model_path=str(path), **changes), CPU)
 
 
-def inputs(loaded, **changes):
-    return make_inputs(loaded, RunConfig(**changes), CPU)
+def inputs(loaded, *, num_crops=None, prompt_tokens=None, **changes):
+    return make_inputs(loaded, RunConfig(**changes), CPU, num_crops=num_crops, prompt_tokens=prompt_tokens)
 
 
 def forward(loaded, made):
