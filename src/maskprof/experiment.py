@@ -161,6 +161,7 @@ def measure(setup: Setup, collected: "_Collected") -> None:
         done=_counts(s for s in collected.samples if not s.reference),
         references_done=_counts(s for s in collected.samples if s.reference),
         first_round=1 + max((s.round for s in collected.samples), default=-1),
+        elapsed_s=max((s.started_s for s in collected.samples), default=0.0),
     )
     total = sum(plan.missing(c.name) + plan.missing_references(c) for c in setup.configurations)
     collected.display.start(total, len(setup.configurations))
@@ -353,7 +354,8 @@ def _facts(loaded: LoadedModel, total: int) -> ModelFacts:
 def _fingerprint(setup: Setup) -> dict[str, Any]:
     """What must be the same for a run to go on: not how many samples, but what each of them is of."""
     settings = (
-        *("max_new_tokens", "prompt", "image", "num_crops", "prompt_tokens", "moe_top_k", "batch_size"),
+        *("max_new_tokens", "trace_steps", "prompt", "image", "num_crops", "prompt_tokens", "moe_top_k"),
+        "batch_size",
         *("attn_implementation", "seed", "trust_remote_code"),
     )
     facts = setup.facts

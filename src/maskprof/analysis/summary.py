@@ -66,9 +66,9 @@ def closures(
 
     Clean is masked minus removed blocks, paired by round, so that the machine's drift falls out of the
     difference. Attributed is the sum of the skipped blocks' turns on the host, on a GPU too: the skip path
-    does its work there. No skipped block, no closure.
+    does its work there. No skipped block, or none that is in place, no closure.
     """
-    if not configuration.num_skipped_blocks:
+    if not configuration.num_skipped_blocks or configuration.skip_mode != "mask":
         return ()
     own = [s for s in samples if s.configuration == configuration.name]
     pairs = _pairs_by_round(own)
@@ -138,7 +138,8 @@ def _fit(phase: str, variant: str, summaries: Sequence[ConfigurationSummary]) ->
         intercept_ms=line.intercept,
         slope_ci95=line.slope_ci95,
         intercept_ci95=line.intercept_ci95,
-        r2=line.r2,
+        # Two points lie on any line.
+        r2=line.r2 if len(points) > 2 else None,  # noqa: PLR2004
         departures=tuple(
             (configuration.name, statistics.p50 - expected)
             for configuration, statistics in points

@@ -11,6 +11,7 @@ from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
+from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
 
 EXIT_DONE = 0
@@ -35,10 +36,12 @@ def run(args: argparse.Namespace) -> int:
     _set_up_logging(args.verbose, stderr)
 
     # What can be found wrong without torch is found before it is imported, which takes seconds.
-    from maskprof.models.locate import check_model_path  # noqa: PLC0415
+    from maskprof.models.locate import check_model_path, expected_blocks  # noqa: PLC0415
     from maskprof.models.pictures import open_picture  # noqa: PLC0415
 
-    check_model_path(config)
+    expected = expected_blocks(check_model_path(config))
+    if expected is not None:
+        configurations_of(config, expected)
     open_picture(config.image)
 
     from maskprof.experiment import run as run_experiment  # noqa: PLC0415
@@ -53,9 +56,10 @@ def run(args: argparse.Namespace) -> int:
             outcome = run_experiment(config, display)
     finally:
         display.stop()
+    print_result(outcome.result, Console(), where=_where(config, outcome.result))
+    # After the tables: should the disk be full here, the answer has been seen.
     if config.trace and outcome.result.summary:
         write_events(outcome.result, config.resolved_trace_dir)
-    print_result(outcome.result, Console(), where=_where(config, outcome.result))
     if outcome.interrupted:
         sys.stderr.write("interrupted: what was measured is saved; the same command with --resume goes on\n")
         return EXIT_INTERRUPTED

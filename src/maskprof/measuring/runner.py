@@ -1,6 +1,7 @@
 """Clean measuring: warm up, then visit the configurations in interleaved rounds and collect samples."""
 
 import gc
+import logging
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
@@ -14,6 +15,8 @@ from maskprof.measuring.interleaving import Visit, visits
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import PassTimer, PassTimes
 from maskprof.results.schema import REFERENCE_STAGE, Configuration, Failure, Sample
+
+_log = logging.getLogger(__name__)
 
 # Warm-up ends when a round over all configurations is no longer this much faster than the one before.
 _STILL_WARMING = 0.05
@@ -41,7 +44,7 @@ class Plan:
     """How often each configuration is measured.
 
     `steps` are the decode steps of each configuration by its name. `done` and `references_done` count samples
-    that are there already, from a run that this one goes on with.
+    that are there already, from a run that this one goes on with; its last sample began at `elapsed_s`.
     """
 
     samples: int
@@ -52,6 +55,7 @@ class Plan:
     done: Mapping[str, int]
     references_done: Mapping[str, int]
     first_round: int = 0
+    elapsed_s: float = 0.0
 
     def missing(self, name: str) -> int:
         """Samples still to be taken of a configuration."""
@@ -72,10 +76,11 @@ class Runner:
         self._pass_of, self._timer = pass_of, timer
         self._masked_as, self._listener = masked_as, listener
         self._failed: set[tuple[str, bool]] = set()
-        self._begin_s = time.perf_counter()
+        self._begin_s = 0.0
 
     def measure(self, configurations: Sequence[Configuration], plan: Plan) -> None:
         """Warm up and measure; samples and failures go to the listener one by one."""
+        self._begin_s = time.perf_counter() - plan.elapsed_s
         by_name = {configuration.name: configuration for configuration in configurations}
         wanted = {name: plan.missing(name) for name in by_name}
         references = {name: plan.missing_references(c) for name, c in by_name.items()}
@@ -140,6 +145,7 @@ class Runner:
                 times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
+            _log.debug("%s failed", configuration.name, exc_info=error)
             self._listener.on_failure(
                 Failure(
                     configuration=configuration.name,

@@ -17,6 +17,7 @@ CHECKPOINTS = "checkpoints"
 _GGUF_MAGIC = b"GGUF"
 _GGUF_PACKAGES = ("gguf", "accelerate")
 _HUB_NAME = re.compile(r"[A-Za-z0-9][\w.-]*(/[A-Za-z0-9][\w.-]*)?")
+_COUNT_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers", "decoder_layers")
 _WEIGHT_FILES = ("*.safetensors", "*.safetensors.index.json", "*.bin", "*.bin.index.json")
 
 
@@ -59,6 +60,24 @@ def check_model_path(config: RunConfig) -> ModelLocation:
         return _locate(text)
     except (OSError, RuntimeError) as error:  # RuntimeError: `~name` of an unknown user
         raise ModelError(f"--model_path: cannot read {text!r}: {error}") from error
+
+
+def expected_blocks(location: ModelLocation) -> int | None:
+    """How many blocks the model will have, as far as its preset or its config.json tells; None where neither does.
+
+    Only for refusing a mask before a long loading: what counts is what the loaded model shows.
+    """
+    if location.source == "preset":
+        return PRESETS[location.name].num_blocks
+    if location.source != "directory" or location.path is None:
+        return None
+    try:
+        config = json.loads((location.path / "config.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    sections = [config, *(value for value in config.values() if isinstance(value, dict))]
+    counts = [section.get(key) for section in sections for key in _COUNT_KEYS]
+    return max((count for count in counts if isinstance(count, int)), default=None)
 
 
 def _locate(text: str) -> ModelLocation:

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from statistics import median
 
 from maskprof.reports import units
 from maskprof.reports.columns import identity_columns
@@ -13,7 +14,7 @@ _PHASES = ("prefill", "decode")
 
 @dataclass(frozen=True, slots=True)
 class _Skipped:
-    """The mean over a configuration's skipped blocks in one phase, us; None where there is no such figure."""
+    """The median over a configuration's skipped blocks in one phase, us; None where there is no such figure."""
 
     check: float | None
     cache: float | None
@@ -59,7 +60,7 @@ def overhead_table(result: RunResult) -> Table | None:
             )
     known = [limit for limit in resolutions if limit is not None]
     notes = [
-        "Mean over the skipped blocks; decode per step; the recording's own cost is subtracted.",
+        "Median over the skipped blocks; decode per step; the recording's own cost is subtracted.",
         "Check: reading the mask. Cache: its cache work. Turn: all that the host does for it, both included.",
     ]
     if any(column.key.endswith("_device") for column in columns):
@@ -91,8 +92,9 @@ def closure_table(result: RunResult) -> Table | None:
         traced = [_per_block(entry, entry.attributed_us if entry else None) for entry in entries]
         decimals = units.decimals_for([*clean, *traced])
         cells = tuple(
-            units.with_interval(value, _interval_per_block(entry), decimals)
-            for value, entry in zip(clean, entries, strict=True)
+            # Without an interval, of one or two pairs, it would be noise in the clothes of a figure.
+            units.with_interval(value, interval, decimals) if interval else units.MISSING
+            for value, interval in zip(clean, map(_interval_per_block, entries), strict=True)
         )
         columns.append(Column(key=f"{phase}_clean", title=f"{phase}\nclean", cells=cells))
         cells = tuple(units.fixed(value, decimals) for value in traced)
@@ -110,7 +112,7 @@ def closure_table(result: RunResult) -> Table | None:
         columns=tuple(columns),
         notes=(
             "Clean: masked minus the same model with the blocks removed, no profiler, paired by round.",
-            "Traced: the skipped blocks' turns in the trace.",
+            "Traced: all the skipped blocks' turns in the trace, divided by their number.",
             *(f"{units.MISSING}: {reason}." for reason in reasons),
         ),
     )
@@ -152,16 +154,17 @@ def block_table(item: Attribution) -> Table | None:
 def _skipped(item: Attribution, phase: str) -> _Skipped:
     blocks = [block for p in item.phases if p.phase == phase for block in p.blocks if not block.active]
     return _Skipped(
-        check=_mean([block.mask_check_us for block in blocks]),
-        cache=_mean([block.cache_us for block in blocks]),
-        turn=_mean([block.host_us for block in blocks]),
-        device=_mean([block.device_us for block in blocks]),
+        check=_median([block.mask_check_us for block in blocks]),
+        cache=_median([block.cache_us for block in blocks]),
+        turn=_median([block.host_us for block in blocks]),
+        device=_median([block.device_us for block in blocks]),
     )
 
 
-def _mean(values: Sequence[float | None]) -> float | None:
+def _median(values: Sequence[float | None]) -> float | None:
     present = [value for value in values if value is not None]
-    return sum(present) / len(present) if present else None
+    # Not the mean: the first skipped block after an active one finds cold caches and costs several times more.
+    return median(present) if present else None
 
 
 def _resolved(value: float | None, resolution: float | None, decimals: int) -> str:

@@ -58,14 +58,14 @@ def latency_table(result: RunResult) -> Table | None:
         columns.append(Column(key="ideal", title="\nideal", cells=cells, rank=1, role="side"))
     columns += time_columns("total", "total", [s.total for s in summaries], rank=16)
     counts = sorted({summary.num_samples for summary in summaries})
-    samples = f"{counts[0]}" if len(counts) == 1 else f"{counts[0]} to {counts[-1]}"
+    samples = units.count(counts[0], "sample") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} samples"
     notes = ["Medians; ± reaches to the farther end of the median's 95 % bootstrap interval."]
     if full:
         notes.append("Of full: share of the model with every block active; ideal: share of active blocks.")
     else:
         notes.append("No share of the full model: no configuration with every block active was measured.")
     return Table(
-        title=f"Latency ({samples} samples per configuration)",
+        title=f"Latency ({samples} per configuration)",
         columns=tuple(columns),
         notes=tuple(notes),
         strong_rows=frozenset(

@@ -47,7 +47,7 @@ class Journal:
 
     @classmethod
     def create(cls, path: Path, fingerprint: Mapping[str, Any]) -> Self:
-        """Start a journal; one that is there is replaced.
+        """Start a journal; one that is there is kept as `journal.old.jsonl`.
 
         Args:
             path: the journal's file.
@@ -57,6 +57,9 @@ class Journal:
             ConfigError: the file cannot be written.
         """
         try:
+            if path.is_file():
+                # Whoever meant --resume and forgot it has lost nothing.
+                path.replace(path.with_suffix(".old.jsonl"))
             file = path.open("wb")
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None

@@ -69,7 +69,7 @@ class Sample:
     Attributes:
         sample_id: 0, 1, ... within its configuration.
         round: the round of measuring; samples of one round are neighbours in time.
-        started_s: host clock at the start, in seconds since the run's first sample.
+        started_s: host clock at the start, in seconds since the run began; a resumed run goes on from its last sample.
         projector_ms: the part of `vision_ms` in the projector between tower and decoder.
         decode_step_ms: each decode step, `num_output_tokens - 1` of them.
         reference: True where this is the removed-blocks reference run of its configuration.
