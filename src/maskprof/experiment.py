@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import torch
 
 from maskprof.analysis.attribution import attribute
+from maskprof.analysis.knob_fits import fit_knobs
 from maskprof.analysis.summary import closures, fit_lines, summarize
 from maskprof.config.knobs import Knobs
 from maskprof.config.schema import RunConfig
@@ -302,6 +303,7 @@ def _result(setup: Setup, collected: _Collected, traces: Mapping[str, Path]) -> 
         summary=summaries,
         samples=tuple(collected.samples),
         fits=fit_lines(summaries),
+        knob_fits=fit_knobs(summaries),
         attribution=tuple(item for item in attribution if item.trace or item.closure),
         failures=tuple(collected.failures),
     )

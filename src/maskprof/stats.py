@@ -1,4 +1,4 @@
-"""Medians and their intervals, straight lines and paired differences. Plain functions; needs numpy only.
+"""Medians and their intervals, straight lines, fits and paired differences. Plain functions; needs numpy only.
 
 Intervals of medians are percentile bootstrap intervals (Efron and Tibshirani, An Introduction to the
 Bootstrap, 1993, chapter 13): the samples are drawn again with replacement many times, and the middle 95 % of
@@ -56,6 +56,40 @@ class PairedDifference:
     median: float
     ci95: Interval | None
     pairs: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LinearFit:
+    """A least-squares fit of several coefficients.
+
+    Attributes:
+        coefficients: one per column.
+        covariance: of the coefficients; None where as many points as coefficients leave no spread.
+        freedom: points minus coefficients.
+        r2: share of the variance around the mean that the fit explains; None where y is constant, or where
+            there is no freedom, since the fit then goes through every point.
+    """
+
+    coefficients: tuple[float, ...]
+    covariance: tuple[tuple[float, ...], ...] | None
+    freedom: int
+    r2: float | None
+
+    def combination(self, weights: Sequence[float]) -> tuple[float, Interval | None]:
+        """The sum of the coefficients times `weights`, with its 95 % interval from Student's t.
+
+        Raises:
+            ValueError: there are not as many weights as coefficients.
+        """
+        if len(weights) != len(self.coefficients):
+            raise ValueError(f"needs {len(self.coefficients)} weights, got {len(weights)}")
+        w = np.asarray(weights, dtype=np.float64)
+        value = float(w @ np.asarray(self.coefficients))
+        if self.covariance is None:
+            return value, None
+        variance = max(0.0, float(w @ np.asarray(self.covariance) @ w))
+        reach = student_t_quantile(0.975, self.freedom) * math.sqrt(variance)
+        return value, (value - reach, value + reach)
 
 
 def describe(values: Sequence[float]) -> Description:
@@ -155,6 +189,43 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> Line:
         slope_ci95=slope_ci95,
         intercept_ci95=intercept_ci95,
         r2=max(0.0, 1.0 - unexplained / variation) if variation > 0 else None,
+    )
+
+
+def least_squares(rows: Sequence[Sequence[float]], y: Sequence[float]) -> LinearFit:
+    """Ordinary least squares `y[i] = sum(coefficients * rows[i])`.
+
+    Args:
+        rows: one per point, each with the value of every column; a column of ones is the intercept.
+        y: one value per point.
+
+    Raises:
+        ValueError: the lengths differ, there are fewer points than columns, or the points do not tell the
+            columns apart.
+    """
+    design, ys = np.asarray(rows, dtype=np.float64), _array(y)
+    if design.ndim != 2 or design.shape[0] != ys.size:  # noqa: PLR2004 - a matrix
+        raise ValueError(f"a fit needs one row per value, got {len(rows)} rows and {ys.size} values")
+    points, columns = design.shape
+    # Columns of very different size, such as 1 and blocks times tokens, would hide what is singular.
+    sizes = np.abs(design).max(axis=0)
+    sizes[sizes == 0] = 1.0
+    scaled, _, rank, _ = np.linalg.lstsq(design / sizes, ys, rcond=None)
+    if rank < columns:
+        raise ValueError(f"{points} points do not tell {columns} coefficients apart")
+    freedom = points - columns
+    unexplained = float(((ys - design / sizes @ scaled) ** 2).sum())
+    # Of equal values there is no variance to explain, even where their mean is off by a rounding.
+    variation = 0.0 if np.ptp(ys) == 0 else float(((ys - ys.mean()) ** 2).sum())
+    covariance = None
+    if freedom > 0:
+        inverse = np.linalg.inv((design / sizes).T @ (design / sizes)) / np.outer(sizes, sizes)
+        covariance = tuple(map(tuple, (inverse * unexplained / freedom).tolist()))
+    return LinearFit(
+        coefficients=tuple((scaled / sizes).tolist()),
+        covariance=covariance,
+        freedom=freedom,
+        r2=max(0.0, 1.0 - unexplained / variation) if variation > 0 and freedom > 0 else None,
     )
 
 

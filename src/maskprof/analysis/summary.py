@@ -4,6 +4,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 
 from maskprof import stats
+from maskprof.config.knobs import Knobs
 from maskprof.errors import ResultError
 from maskprof.results.schema import (
     Closure,
@@ -46,15 +47,17 @@ def summarize(configuration: Configuration, samples: Sequence[Sample]) -> Config
 
 
 def fit_lines(summaries: Sequence[ConfigurationSummary]) -> tuple[Fit, ...]:
-    """A line through the medians over the number of active blocks, per variant and phase.
+    """A line through the medians over the number of active blocks, per variant, setting of the knobs and phase.
 
-    A variant with fewer than two different depths has no line.
+    A group with fewer than two different depths has no line.
     """
-    by_variant: defaultdict[str, list[ConfigurationSummary]] = defaultdict(list)
+    groups: defaultdict[tuple[str, Knobs], list[ConfigurationSummary]] = defaultdict(list)
     for summary in summaries:
-        by_variant[summary.configuration.variant].append(summary)
+        groups[summary.configuration.variant, summary.configuration.knobs].append(summary)
     fits = (
-        _fit(phase, variant, members) for variant, members in by_variant.items() for phase in FITTED_PHASES
+        _fit(phase, variant, knobs, members)
+        for (variant, knobs), members in groups.items()
+        for phase in FITTED_PHASES
     )
     return tuple(fit for fit in fits if fit is not None)
 
@@ -120,7 +123,7 @@ def _phase_ms(sample: Sample, phase: str) -> float | None:
     return sample.prefill_ms if phase == "prefill" else sample.decode_per_token_ms
 
 
-def _fit(phase: str, variant: str, summaries: Sequence[ConfigurationSummary]) -> Fit | None:
+def _fit(phase: str, variant: str, knobs: Knobs, summaries: Sequence[ConfigurationSummary]) -> Fit | None:
     points: list[tuple[Configuration, Statistics]] = [
         (summary.configuration, statistics)
         for summary in summaries
@@ -133,6 +136,7 @@ def _fit(phase: str, variant: str, summaries: Sequence[ConfigurationSummary]) ->
     return Fit(
         phase=phase,
         variant=variant,
+        knobs=knobs,
         num_points=len(points),
         slope_ms_per_block=line.slope,
         intercept_ms=line.intercept,

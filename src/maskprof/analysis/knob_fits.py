@@ -1,0 +1,74 @@
+"""What each knob buys together with depth: a two-way fit through the medians."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import replace
+
+from maskprof import stats
+from maskprof.analysis.summary import FITTED_PHASES
+from maskprof.config.knobs import Knobs, varying_knobs
+from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit
+
+_AT_LEAST = 2
+
+
+def fit_knobs(summaries: Sequence[ConfigurationSummary]) -> tuple[KnobFit, ...]:
+    """For each knob that varies: latency = a + b * blocks + c * knob + d * blocks * knob, in each phase.
+
+    One fit per variant and setting of the other knobs, so that nothing else differs between the points of a
+    fit. A group without two depths and two values of the knob, each with each, has none.
+    """
+    found: list[KnobFit] = []
+    for knob in varying_knobs(summary.configuration.knobs for summary in summaries):
+        groups: defaultdict[tuple[str, Knobs], list[ConfigurationSummary]] = defaultdict(list)
+        for summary in summaries:
+            configuration = summary.configuration
+            groups[configuration.variant, replace(configuration.knobs, **{knob: None})].append(summary)
+        for (variant, held), members in groups.items():
+            fits = (_fit(phase, variant, knob, held, members) for phase in FITTED_PHASES)
+            found += [fit for fit in fits if fit is not None]
+    return tuple(found)
+
+
+def _fit(
+    phase: str, variant: str, knob: str, held: Knobs, summaries: Sequence[ConfigurationSummary]
+) -> KnobFit | None:
+    points = [
+        (s.configuration.num_active_blocks, value, statistics.p50)
+        for s in summaries
+        if (statistics := getattr(s, phase)) is not None
+        and (value := s.configuration.knobs.value(knob)) is not None
+    ]
+    depths, values = {blocks for blocks, _, _ in points}, {value for _, value, _ in points}
+    if len(depths) < _AT_LEAST or len(values) < _AT_LEAST:
+        return None
+    try:
+        fit = stats.least_squares(
+            [(1.0, blocks, value, blocks * value) for blocks, value, _ in points], [ms for *_, ms in points]
+        )
+    except ValueError:
+        # Configurations failed, and those that are left do not tell the four apart.
+        return None
+    blocks, value = max(depths), max(values)
+
+    def estimate(*weights: float) -> Estimate:
+        found, ci95 = fit.combination(weights)
+        return Estimate(value=found, ci95=ci95)
+
+    return KnobFit(
+        phase=phase,
+        variant=variant,
+        knob=knob,
+        held=held,
+        num_points=len(points),
+        intercept_ms=estimate(1, 0, 0, 0),
+        ms_per_block=estimate(0, 1, 0, 0),
+        ms_per_unit=estimate(0, 0, 1, 0),
+        ms_per_block_and_unit=estimate(0, 0, 0, 1),
+        r2=fit.r2,
+        full_blocks=blocks,
+        full_value=value,
+        halving_blocks_ms=estimate(0, blocks / 2, 0, blocks * value / 2),
+        halving_knob_ms=estimate(0, 0, value / 2, blocks * value / 2),
+        halving_both_ms=estimate(0, blocks / 2, value / 2, blocks * value * 3 / 4),
+    )
