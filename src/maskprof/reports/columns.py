@@ -2,23 +2,40 @@
 
 from collections.abc import Sequence
 
+from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
 from maskprof.reports import units
 from maskprof.reports.layout import Column
 from maskprof.results.schema import Configuration, RunResult, Statistics
 
 # Ranks of the shared columns are above 10, so that a table's own columns stay longer.
 NAME_WIDTH = 28
+PHASE_LABELS = {
+    "prefill": "prefill",
+    "decode": "decode",
+    "decode_per_token": "decode per token",
+    "total": "total",
+}
+KNOB_LABELS = {
+    "num_crops": "crops",
+    "prompt_tokens": "prompt tokens",
+    "moe_top_k": "top-k",
+    "max_new_tokens": "new tokens",
+}
 _NARROW_CELLS = 16
 
 
 def identity_columns(configurations: Sequence[Configuration], result: RunResult) -> list[Column]:
     """What tells the rows apart: as little as does, where the width is short."""
     variants = {configuration.variant for configuration in result.configurations}
+    settings = [configuration.knobs for configuration in result.configurations]
+    varying = varying_knobs(settings)
     narrow = [units.mask_cells(c.active, max_cells=_NARROW_CELLS) for c in configurations]
-    by_count = {(c.num_active_blocks, c.variant) for c in configurations}
-    by_cells = {(cells, c.variant) for cells, c in zip(narrow, configurations, strict=True)}
-    # The variant has a column of its own where there are several.
-    names = [c.name.removesuffix(f"-{c.variant}") if len(variants) > 1 else c.name for c in configurations]
+    by_count = {(c.num_active_blocks, c.variant, c.knobs) for c in configurations}
+    by_cells = {(cells, c.variant, c.knobs) for cells, c in zip(narrow, configurations, strict=True)}
+    # The variant and the knobs have columns of their own where there are several.
+    names = [c.name.removesuffix(knob_suffix(c.knobs, settings)) for c in configurations]
+    if len(variants) > 1:
+        names = [n.removesuffix(f"-{c.variant}") for n, c in zip(names, configurations, strict=True)]
     count_tells = len(by_count) == len(configurations)
     cells_tell = len(by_cells) == len(configurations)
     columns = [
@@ -56,7 +73,21 @@ def identity_columns(configurations: Sequence[Configuration], result: RunResult)
     if len(variants) > 1:
         cells = tuple(c.variant for c in configurations)
         columns.append(Column(key="variant", title="\nvariant", cells=cells, justify="left", role="name"))
-    return columns
+    return columns + knob_columns([configuration.knobs for configuration in configurations], varying)
+
+
+def knob_columns(settings: Sequence[Knobs], varying: Sequence[str]) -> list[Column]:
+    """A column for each knob that varies, one setting per row."""
+    return [
+        Column(
+            key=knob,
+            title=KNOB_LABELS[knob].replace(" ", "\n")
+            if " " in KNOB_LABELS[knob]
+            else f"\n{KNOB_LABELS[knob]}",
+            cells=tuple(units.MISSING if s.value(knob) is None else str(s.value(knob)) for s in settings),
+        )
+        for knob in varying
+    ]
 
 
 def time_columns(

@@ -1,8 +1,13 @@
 """The first lines of a report: what was measured, and what came out, in plain language."""
 
+from collections.abc import Sequence
+
+from maskprof.config.knobs import varying_knobs
 from maskprof.reports import units
-from maskprof.reports.tables import full_summaries, share_of_full
-from maskprof.results.schema import ConfigurationSummary, Fit, RunResult
+from maskprof.reports.columns import KNOB_LABELS
+from maskprof.reports.knob_tables import leading_fits
+from maskprof.reports.tables import Group, full_summaries, group_of, share_of_full
+from maskprof.results.schema import ConfigurationSummary, Estimate, Fit, KnobFit, RunResult
 
 
 def subject(result: RunResult) -> str:
@@ -24,18 +29,57 @@ def subject(result: RunResult) -> str:
 
 
 def headline(result: RunResult) -> str:
-    """What a block costs and what skipping about half of them saves, of the first variant measured."""
+    """What a block costs, what skipping about half of them saves, and which knob buys most.
+
+    Of the first variant measured, and of the largest setting of the knobs that was.
+    """
     if not result.summary:
         return "No configuration could be measured."
-    variant = result.summary[0].configuration.variant
-    costs = _cost_sentence([fit for fit in result.fits if fit.variant == variant])
-    sentence = "; ".join(part for part in (costs, _saving(result, variant)) if part)
+    group = _leading_group(result)
+    variant, knobs = group
+    costs = _cost_sentence([fit for fit in result.fits if (fit.variant, fit.knobs) == group])
+    sentence = "; ".join(part for part in (costs, _saving(result, group)) if part)
+    buys = _buys_sentence([fit for fit in leading_fits(result) if fit.variant == variant])
     if not sentence:
-        return _range_sentence(result)
+        return " ".join(part for part in (_range_sentence(result), buys) if part)
     several = len({summary.configuration.variant for summary in result.summary}) > 1
-    if several:
-        sentence = f"with {variant}, {sentence}"
-    return f"{sentence[0].upper()}{sentence[1:]}."
+    where = [f"with {variant}"] if several else []
+    varying = varying_knobs(summary.configuration.knobs for summary in result.summary)
+    if varying:
+        where.append(f"at {_listed([f'{KNOB_LABELS[knob]} {knobs.value(knob)}' for knob in varying])}")
+    sentence = ", ".join([*where, sentence])
+    return " ".join(part for part in (f"{sentence[0].upper()}{sentence[1:]}.", buys) if part)
+
+
+def _leading_group(result: RunResult) -> Group:
+    """The first variant at the largest setting of the knobs that was measured of it."""
+    variant = result.summary[0].configuration.variant
+    settings = [s.configuration.knobs for s in result.summary if s.configuration.variant == variant]
+    return variant, max(settings, key=lambda knobs: [value or 0 for value in knobs.to_dict().values()])
+
+
+def _buys_sentence(fits: list[KnobFit]) -> str:
+    """What halving each knob saves of the total, the largest first; a saving that may be none is left out."""
+    totals = [fit for fit in fits if fit.phase == "total"]
+    if not totals:
+        return ""
+    savings = [("blocks", totals[0].halving_blocks_ms)]
+    savings += [(KNOB_LABELS[fit.knob], fit.halving_knob_ms) for fit in totals]
+    clear = [(name, saving.value) for name, saving in savings if _is_clear(saving)]
+    if not clear:
+        return "No knob measurably buys anything."
+    (first, most), *others = sorted(clear, key=lambda saving: -saving[1])
+    rest = [f"the {name} {units.duration_ms(ms)}" for name, ms in others]
+    sentence = f"Of the total, halving the {first} buys most: {units.duration_ms(most)}"
+    return f"{sentence}; halving {_listed(rest)}." if rest else f"{sentence}."
+
+
+def _is_clear(saving: Estimate) -> bool:
+    return saving.value > 0 and (saving.ci95 is None or saving.ci95[0] > 0)
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(parts[:-1]), parts[-1]) if part)
 
 
 def _range_sentence(result: RunResult) -> str:
@@ -64,14 +108,14 @@ def _grows(fit: Fit) -> bool:
     return fit.slope_ms_per_block > 0 and (fit.slope_ci95 is None or fit.slope_ci95[0] > 0)
 
 
-def _saving(result: RunResult, variant: str) -> str:
+def _saving(result: RunResult, group: Group) -> str:
     full = full_summaries(result)
     masked = [
         summary
         for summary in result.summary
-        if summary.configuration.variant == variant and summary.configuration.num_skipped_blocks
+        if group_of(summary) == group and summary.configuration.num_skipped_blocks
     ]
-    if variant not in full or not masked:
+    if group not in full or not masked:
         return ""
     half = min(masked, key=_distance_from_half)
     configuration = half.configuration
@@ -92,13 +136,19 @@ def _distance_from_half(summary: ConfigurationSummary) -> float:
 
 
 def _tokens(result: RunResult) -> str:
-    """`in: 10 text + 144 vision tokens, out: 10`, where all samples agree."""
-    kinds = {(s.num_input_text_tokens, s.num_vision_tokens, s.num_output_tokens) for s in result.samples}
-    if len(kinds) != 1:
+    """`10 text + 144 image tokens in, 10 out`; a range where the samples differ."""
+    if not result.samples:
         return ""
-    text, vision, output = kinds.pop()
-    images = f" + {vision} image" if vision else ""
+    text = _range([s.num_input_text_tokens for s in result.samples])
+    vision = _range([s.num_vision_tokens for s in result.samples])
+    output = _range([s.num_output_tokens for s in result.samples])
+    images = "" if vision == "0" else f" + {vision} image"
     return f"{text} text{images} tokens in, {output} out"
+
+
+def _range(values: Sequence[int]) -> str:
+    least, most = min(values), max(values)
+    return str(least) if least == most else f"{least} to {most}"
 
 
 def _magnitude(value: int) -> str:

@@ -1,40 +1,53 @@
 """A result as tables of text, shared by every report: latency, overhead, closure, fits, failures."""
 
+from maskprof.config.knobs import Knobs, varying_knobs
 from maskprof.reports import units
-from maskprof.reports.columns import NAME_WIDTH, identity_columns, time_columns
+from maskprof.reports.columns import (
+    KNOB_LABELS,
+    NAME_WIDTH,
+    PHASE_LABELS,
+    identity_columns,
+    knob_columns,
+    time_columns,
+)
 from maskprof.reports.cost_tables import closure_table, overhead_table
+from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.layout import Column, Table
 from maskprof.results.schema import ConfigurationSummary, Fit, RunResult
 
-PHASE_LABELS = {
-    "prefill": "prefill",
-    "decode": "decode",
-    "decode_per_token": "decode per token",
-    "total": "total",
-}
 _SHOWN_DEPARTURES = 3
+# Lines for more settings of the knobs than these say less than the fit over the knobs does.
+_MOST_LINES = 4
+
+Group = tuple[str, Knobs]
+"""A way of skipping and a setting of the knobs: what masks are compared within."""
 
 
 def all_tables(result: RunResult) -> tuple[Table, ...]:
     """Every table that has a row, in the order of reading."""
-    makers = (latency_table, overhead_table, closure_table, fit_table, failure_table)
+    makers = (latency_table, overhead_table, closure_table, fit_table, knob_table, failure_table)
     return tuple(table for make in makers if (table := make(result)) is not None)
 
 
-def full_summaries(result: RunResult) -> dict[str, ConfigurationSummary]:
-    """Per variant the configuration in which every block runs; a variant without one is absent."""
-    full: dict[str, ConfigurationSummary] = {}
+def group_of(summary: ConfigurationSummary) -> Group:
+    """What the configuration shares with those that it is compared with."""
+    return summary.configuration.variant, summary.configuration.knobs
+
+
+def full_summaries(result: RunResult) -> dict[Group, ConfigurationSummary]:
+    """Per group the configuration in which every block runs; a group without one is absent."""
+    full: dict[Group, ConfigurationSummary] = {}
     for summary in result.summary:
         if not summary.configuration.num_skipped_blocks:
-            full.setdefault(summary.configuration.variant, summary)
+            full.setdefault(group_of(summary), summary)
     return full
 
 
 def share_of_full(
-    summary: ConfigurationSummary, full: dict[str, ConfigurationSummary], phase: str
+    summary: ConfigurationSummary, full: dict[Group, ConfigurationSummary], phase: str
 ) -> float | None:
-    """P50 of a phase over that of the full model in the same variant; None where one of them is absent."""
-    reference = full.get(summary.configuration.variant)
+    """P50 of a phase over that of the full model in the same group; None where one of them is absent."""
+    reference = full.get(group_of(summary))
     own, whole = getattr(summary, phase), getattr(reference, phase, None)
     return own.p50 / whole.p50 if own is not None and whole is not None and whole.p50 > 0 else None
 
@@ -60,8 +73,12 @@ def latency_table(result: RunResult) -> Table | None:
     counts = sorted({summary.num_samples for summary in summaries})
     samples = units.count(counts[0], "sample") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} samples"
     notes = ["Medians; ± reaches to the farther end of the median's 95 % bootstrap interval."]
+    varying = varying_knobs(summary.configuration.knobs for summary in summaries)
     if full:
-        notes.append("Of full: share of the model with every block active; ideal: share of active blocks.")
+        alike = f" at the same {_listed(varying)}" if varying else ""
+        notes.append(
+            f"Of full: share of the model with every block active{alike}; ideal: share of active blocks."
+        )
     else:
         notes.append("No share of the full model: no configuration with every block active was measured.")
     return Table(
@@ -75,10 +92,12 @@ def latency_table(result: RunResult) -> Table | None:
 
 
 def fit_table(result: RunResult) -> Table | None:
-    """Latency as a straight line over the number of active blocks."""
+    """Latency as a straight line over the number of active blocks, for few settings of the knobs."""
     fits = result.fits
-    if not fits:
+    settings = {fit.knobs: None for fit in fits}
+    if not fits or (len(settings) > _MOST_LINES and result.knob_fits):
         return None
+    varying = varying_knobs(settings)
     columns = [
         Column(
             key="phase",
@@ -91,18 +110,19 @@ def fit_table(result: RunResult) -> Table | None:
     if len({fit.variant for fit in fits}) > 1:
         cells = tuple(fit.variant for fit in fits)
         columns.append(Column(key="variant", title="\nvariant", cells=cells, justify="left", role="name"))
+    columns += knob_columns([fit.knobs for fit in fits], varying)
     total = result.model.num_blocks
     ends = [fit.intercept_ms + fit.slope_ms_per_block * total for fit in fits]
     columns += [
         Column(
             key="slope",
             title="each block\nadds",
-            cells=tuple(_with_unit(fit.slope_ms_per_block, fit.slope_ci95) for fit in fits),
+            cells=tuple(units.duration_with_interval(fit.slope_ms_per_block, fit.slope_ci95) for fit in fits),
         ),
         Column(
             key="intercept",
             title="fixed\npart",
-            cells=tuple(_with_unit(fit.intercept_ms, fit.intercept_ci95) for fit in fits),
+            cells=tuple(units.duration_with_interval(fit.intercept_ms, fit.intercept_ci95) for fit in fits),
         ),
         Column(
             key="fixed_share",
@@ -160,12 +180,9 @@ def failure_table(result: RunResult) -> Table | None:
     )
 
 
-def _with_unit(value_ms: float, interval_ms: tuple[float, float] | None) -> str:
-    unit = units.time_unit([value_ms * 1e3])
-    scale = 1e3 / units.time_factor(unit)
-    interval = None if interval_ms is None else [bound * scale for bound in interval_ms]
-    text = units.with_interval(value_ms * scale, interval, units.decimals_for([value_ms * scale]))
-    return f"{text} {unit}"
+def _listed(knobs: tuple[str, ...]) -> str:
+    labels = [KNOB_LABELS[knob] for knob in knobs]
+    return labels[0] if len(labels) == 1 else f"{', '.join(labels[:-1])} and {labels[-1]}"
 
 
 def _departures_note(fit: Fit, *, named: bool) -> str:

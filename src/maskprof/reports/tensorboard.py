@@ -22,11 +22,12 @@ from tensorboard.plugins.hparams import metadata as hparams_metadata
 from tensorboard.plugins.text import metadata as text_metadata
 from tensorboard.summary.writer.event_file_writer import EventFileWriter
 
+from maskprof.config.knobs import knob_suffix
 from maskprof.errors import ConfigError
 from maskprof.reports.cost_tables import block_table
 from maskprof.reports.headline import headline, subject
 from maskprof.reports.layout import to_markdown
-from maskprof.reports.tables import all_tables, full_summaries
+from maskprof.reports.tables import Group, all_tables, full_summaries, group_of
 from maskprof.results.schema import Attribution, Configuration, ConfigurationSummary, RunResult
 
 SUMMARY_RUN = "summary"
@@ -54,9 +55,9 @@ def write_events(result: RunResult, trace_dir: Path) -> None:
 
 
 def _write_summary_runs(result: RunResult, folder: Path) -> None:
-    by_variant: dict[str, list[ConfigurationSummary]] = {}
+    groups: dict[Group, list[ConfigurationSummary]] = {}
     for summary in result.summary:
-        by_variant.setdefault(summary.configuration.variant, []).append(summary)
+        groups.setdefault(group_of(summary), []).append(summary)
     full = full_summaries(result)
     texts = [_text("headline", f"{headline(result)}\n\n{subject(result)}")]
     texts += [
@@ -64,15 +65,26 @@ def _write_summary_runs(result: RunResult, folder: Path) -> None:
     ]
     experiment = [_experiment([summary.configuration for summary in result.summary])]
     shared: list[tuple[int, Summary.Value]] = [(0, value) for value in (*texts, *experiment)]
-    for variant, members in by_variant.items():
-        # With one variant its line is the run `summary` itself; several share the charts as runs below it.
-        run = folder if len(by_variant) == 1 else folder / variant
+    names = _group_names(list(groups))
+    for group, members in groups.items():
+        # With one group its line is the run `summary` itself; several share the charts as runs below it.
+        run = folder / names[group]
         scalars = _depth_scalars(members)
         _write_run(run, scalars if run != folder else [*shared, *scalars])
-        if variant in full:
-            _write_run(run / "ideal", _ideal_scalars(members, full[variant]))
-    if len(by_variant) != 1:
+        if group in full:
+            _write_run(run / "ideal", _ideal_scalars(members, full[group]))
+    if len(groups) != 1:
         _write_run(folder, shared)
+
+
+def _group_names(groups: Sequence[Group]) -> dict[Group, str]:
+    """Names of what differs: the variant, the knobs, both; nothing for a single group."""
+    settings = [knobs for _, knobs in groups]
+    several = len({variant for variant, _ in groups}) > 1
+    return {
+        (variant, knobs): f"{variant if several else ''}{knob_suffix(knobs, settings)}".removeprefix("-")
+        for variant, knobs in groups
+    }
 
 
 def _depth_scalars(summaries: Sequence[ConfigurationSummary]) -> list[tuple[int, Summary.Value]]:
@@ -132,6 +144,7 @@ def _hyperparameters(configuration: Configuration) -> dict[str, str | float]:
         "skip_mode": configuration.skip_mode,
         "dummy_cache": configuration.dummy_cache,
         "mask_on": configuration.mask_on,
+        **{knob: float(value) for knob, value in configuration.knobs.to_dict().items() if value is not None},
     }
 
 

@@ -77,6 +77,14 @@ def with_interval(value: float | None, interval: Sequence[float] | None, decimal
     return f"{fixed(value, decimals)} ±{fixed(reach, decimals)}"
 
 
+def duration_with_interval(value_ms: float, interval_ms: Sequence[float] | None) -> str:
+    """`12.3 ±0.2 ms`: a time given in ms and its interval, in the unit that suits the time."""
+    unit = time_unit([value_ms * 1e3])
+    scale = 1e3 / time_factor(unit)
+    interval = None if interval_ms is None else [bound * scale for bound in interval_ms]
+    return f"{with_interval(value_ms * scale, interval, decimals_for([value_ms * scale]))} {unit}"
+
+
 def percent(share: float | None) -> str:
     """A share of 1 as `54 %`; below 10 % with one decimal."""
     if share is None or not math.isfinite(share):
