@@ -1,6 +1,8 @@
 """Small results made by hand: round figures, so that every number in a table can be checked by eye."""
 
+from maskprof.analysis.knob_fits import fit_knobs
 from maskprof.analysis.summary import closures, fit_lines, summarize
+from maskprof.config.knobs import Knobs, knob_suffix
 from maskprof.config.schema import RunConfig, Variant
 from maskprof.results.schema import (
     Attribution,
@@ -18,26 +20,49 @@ from maskprof.results.schema import (
 # Spread around the median, symmetric, so that the median is the round figure.
 _SPREAD = (-0.02, -0.01, 0.0, 0.01, 0.02)
 _DEFAULT = Variant()
+_NO_KNOBS = Knobs()
 
 
-def make_configuration(num_active: int, total: int = 16, variant: Variant = _DEFAULT) -> Configuration:
+def make_configuration(
+    num_active: int, total: int = 16, variant: Variant = _DEFAULT, **options
+) -> Configuration:
     return explicit_configuration(
-        range(num_active), total, variant, name=f"first-{num_active:02d}-of-{total}", strategy="first"
+        *(range(num_active), total, variant),
+        name=f"first-{num_active:02d}-of-{total}",
+        strategy="first",
+        **options,
     )
 
 
+def knob_configurations(depths=(4, 8, 16), variant: Variant = _DEFAULT, **axes) -> list[Configuration]:
+    """First-N masks at every combination of the knobs given, as `num_crops=(1, 4)`."""
+    settings = RunConfig(**axes).knobs
+    return [
+        make_configuration(n, 16, variant, knobs=knobs, among=settings) for knobs in settings for n in depths
+    ]
+
+
 def explicit_configuration(
-    blocks, total: int = 16, variant: Variant = _DEFAULT, *, name: str | None = None, strategy: str = "blocks"
+    blocks,
+    total: int = 16,
+    variant: Variant = _DEFAULT,
+    *,
+    name: str | None = None,
+    strategy: str = "blocks",
+    knobs: Knobs = _NO_KNOBS,
+    among=(),
 ) -> Configuration:
     chosen = tuple(blocks)
     base = name or f"blocks-{'_'.join(map(str, chosen))}-of-{total}"
+    way = "" if variant == _DEFAULT else f"-{variant.name}"
     return Configuration(
-        name=base if variant == _DEFAULT else f"{base}-{variant.name}",
+        name=f"{base}{way}{knob_suffix(knobs, among)}",
         active=tuple(block in chosen for block in range(total)),
         strategy=strategy,
         skip_mode=variant.skip_mode,
         dummy_cache=variant.dummy_cache,
         mask_on=variant.mask_on,
+        knobs=knobs,
     )
 
 
@@ -50,10 +75,17 @@ def make_sample(
     output_tokens: int = 5,
     reference: bool = False,
 ) -> Sample:
-    """2 ms + 1.2 ms per active block of prefill, a tenth of that per token, 2 us per skipped block."""
+    """2 ms + 1.2 ms per active block of prefill, a tenth of that per token, 2 us per skipped block.
+
+    Each expert adds 0.1 ms per active block of prefill, each crop 1 ms of vision.
+    """
+    knobs = configuration.knobs
+    block_ms = 1.2 + 0.1 * (knobs.moe_top_k or 0)
+    vision_ms += knobs.num_crops or 0
+    output_tokens = knobs.max_new_tokens or output_tokens
     skipping_ms = 0.0 if reference else 0.002 * configuration.num_skipped_blocks
-    prefill_ms = (2.0 + 1.2 * configuration.num_active_blocks) * scale + skipping_ms
-    step_ms = (0.2 + 0.12 * configuration.num_active_blocks) * scale + skipping_ms
+    prefill_ms = (2.0 + block_ms * configuration.num_active_blocks) * scale + skipping_ms
+    step_ms = (0.2 + block_ms / 10 * configuration.num_active_blocks) * scale + skipping_ms
     steps = (step_ms,) * (output_tokens - 1)
     decode_ms = step_ms * len(steps)
     return Sample(
@@ -68,8 +100,8 @@ def make_sample(
         total_ms=vision_ms + prefill_ms + decode_ms + 0.1,
         decode_step_ms=steps,
         host_ms={"prefill": prefill_ms, "decode": decode_ms},
-        num_input_text_tokens=10,
-        num_vision_tokens=144 if vision_ms else 0,
+        num_input_text_tokens=knobs.prompt_tokens or 10,
+        num_vision_tokens=144 * (1 + (knobs.num_crops or 0)) if vision_ms else 0,
         num_output_tokens=output_tokens,
         reference=reference,
     )
@@ -147,6 +179,7 @@ def make_result(
         summary=summary,
         samples=tuple(samples),
         fits=fit_lines(summary),
+        knob_fits=fit_knobs(summary),
         attribution=tuple(make_attribution(c, samples, device=device) for c in chosen) if trace else (),
         failures=failures,
     )

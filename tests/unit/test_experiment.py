@@ -10,8 +10,10 @@ from torch import nn
 from maskprof import experiment
 from maskprof.cli import main as cli
 from maskprof.config.schema import RunConfig
-from maskprof.errors import MaskError, ResultError
+from maskprof.errors import MaskError, MaskprofError, ResultError
+from maskprof.measuring.phases import GreedyPass
 from maskprof.models.load import LoadedModel
+from maskprof.models.tiny import architectures, tiny_model
 from maskprof.results.store import RESULT_NAME, ResultStore
 from tests.unit.models.checkpoints import tiny_llama
 
@@ -293,3 +295,79 @@ def test_a_mask_that_does_not_fit_costs_nothing_that_was_there(watch):
         experiment.run(settings(num_active_blocks=(5,)), Display())
     assert saved() == earlier
     assert experiment.run(settings(resume=True), Display()).result.samples == earlier.samples
+
+
+def test_every_combination_of_knobs_is_measured_on_its_own_inputs(watch):
+    config = settings(prompt_tokens=(5, 9), max_new_tokens=(1, 3), trace=True)
+    result = experiment.run(config, Display()).result
+    assert len(result.summary) == 8
+    found = {
+        s.configuration: (s.num_input_text_tokens, s.num_output_tokens)
+        for s in result.samples
+        if "first-04" in s.configuration
+    }
+    assert found == {
+        "first-04-of-04-prompt0005-new0001": (5, 1),
+        "first-04-of-04-prompt0005-new0003": (5, 3),
+        "first-04-of-04-prompt0009-new0001": (9, 1),
+        "first-04-of-04-prompt0009-new0003": (9, 3),
+    }
+    assert len([item for item in result.attribution if item.trace]) == 8
+    assert {fit.knob for fit in result.knob_fits} == {"prompt_tokens", "max_new_tokens"}
+    assert saved() == result
+
+
+@pytest.fixture
+def mixture(monkeypatch):
+    architecture = next(a for a in architectures() if a.model_type == "olmoe")
+    model = tiny_model(architecture).requires_grad_(requires_grad=False)
+    loaded = LoadedModel(
+        model=model,
+        tokenizer=None,
+        processor=None,
+        name="tiny",
+        source="directory",
+        architecture="OlmoeForCausalLM",
+        num_parameters=1,
+        dtype="float32",
+        has_vision=False,
+    )
+    monkeypatch.setattr(experiment, "load_model", lambda config, device: loaded)
+    return model
+
+
+def test_the_number_of_experts_is_in_force_in_clean_runs_and_traces(mixture, monkeypatch):
+    routers = [module for module in mixture.modules() if "Router" in type(module).__name__]
+    seen = Counter()
+    run = GreedyPass.run
+    monkeypatch.setattr(
+        GreedyPass, "run", lambda self, *words: seen.update(r.top_k for r in routers) or run(self, *words)
+    )
+    result = experiment.run(settings(moe_top_k=(1, 4), trace=True), Display()).result
+    assert not result.failures
+    assert set(seen) == {1, 4}
+    assert seen[1] == seen[4]
+    assert {router.top_k for router in routers} == {2}
+    assert [s.configuration.knobs.moe_top_k for s in result.summary] == [1, 1, 4, 4]
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        (
+            {"moe_top_k": (2, 5)},
+            "--moe_top_k: OlmoeForCausalLM has 4 experts in a block, so 5 cannot be active",
+        ),
+        ({"num_crops": (4,)}, "--num_crops: tiny is a text model"),
+    ],
+)
+def test_a_knob_that_does_not_fit_is_told_before_anything_is_measured(mixture, changes, sentence):
+    display = Display()
+    with pytest.raises(MaskprofError, match=sentence):
+        experiment.run(settings(**changes), display)
+    assert not display.samples
+
+
+def test_a_model_without_experts_is_told(watch):
+    with pytest.raises(MaskprofError, match="--moe_top_k: LlamaForCausalLM has no experts"):
+        experiment.run(settings(moe_top_k=(2,)), Display())

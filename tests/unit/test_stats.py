@@ -133,3 +133,60 @@ def test_paired_differences_take_out_what_a_pair_shares():
         stats.paired_difference([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="at least one"):
         stats.paired_difference([], [])
+
+
+def test_least_squares_with_two_columns_is_the_line():
+    x, y = [1, 2, 3, 4], [1, 2, 3, 4.5]
+    line, fit = stats.fit_line(x, y), stats.least_squares([(1, v) for v in x], y)
+    assert fit.coefficients == pytest.approx((line.intercept, line.slope))
+    assert fit.r2 == pytest.approx(line.r2)
+    for weights, interval in (((1, 0), line.intercept_ci95), ((0, 1), line.slope_ci95)):
+        assert fit.combination(weights)[1] == pytest.approx(interval)
+
+
+@given(
+    st.lists(st.floats(-100, 100), min_size=4, max_size=4),
+    st.lists(st.integers(1, 64), min_size=2, max_size=4, unique=True),
+    st.lists(st.integers(1, 2048), min_size=2, max_size=4, unique=True),
+)
+@settings(max_examples=60, deadline=None)
+def test_least_squares_finds_what_the_points_were_made_with(coefficients, depths, knobs):
+    rows = [(1, b, k, b * k) for b in depths for k in knobs]
+    y = [sum(c * v for c, v in zip(coefficients, row, strict=True)) for row in rows]
+    fit = stats.least_squares(rows, y)
+    for row, value in zip(rows, y, strict=True):
+        assert fit.combination(row)[0] == pytest.approx(value, rel=1e-6, abs=1e-4)
+    assert fit.freedom == len(rows) - 4
+    assert (fit.covariance is None) == (len(rows) == 4)
+
+
+def test_the_interval_of_a_combination_holds_its_value_about_as_often_as_it_says():
+    generator = np.random.default_rng(3)
+    rows = [(1, b, k, b * k) for b in (4, 8, 16) for k in (1, 2, 4)]
+    weights, true = (0, 8, 0, 16), 8 * 2.0 + 16 * 0.25
+    hits = 0
+    for _ in range(300):
+        y = [5 + 2 * b + 0.5 * k + 0.25 * bk + generator.normal() for _, b, k, bk in rows]
+        low, high = stats.least_squares(rows, y).combination(weights)[1]
+        hits += low <= true <= high
+    assert 0.91 <= hits / 300 <= 0.98
+
+
+@pytest.mark.parametrize(
+    ("rows", "y", "message"),
+    [
+        ([(1, 2)], [1], "do not tell"),
+        ([(1, 2), (1, 2), (1, 2)], [1, 2, 3], "do not tell"),
+        ([(1, 2), (1, 3)], [1], "one row per value"),
+        ([1, 2], [1, 2], "one row per value"),
+        ([], [], "at least one"),
+    ],
+)
+def test_no_fit_without_points_that_determine_it(rows, y, message):
+    with pytest.raises(ValueError, match=message):
+        stats.least_squares(rows, y)
+
+
+def test_weights_are_as_many_as_coefficients():
+    with pytest.raises(ValueError, match="needs 2 weights, got 1"):
+        stats.least_squares([(1, 2), (1, 3)], [1, 2]).combination([1])

@@ -6,7 +6,7 @@ from maskprof.config.knobs import Knobs, varying_knobs
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS, PHASE_LABELS
 from maskprof.reports.layout import Column, Table
-from maskprof.results.schema import KnobFit, RunResult
+from maskprof.results.schema import Estimate, KnobFit, RunResult
 
 
 def largest_setting(result: RunResult) -> Knobs:
@@ -58,7 +58,10 @@ def knob_table(result: RunResult) -> Table | None:
         Column(
             key="per_unit",
             title="each unit\nadds",
-            cells=tuple(units.duration_with_interval(_per_unit_ms(fit), None) for fit in fits),
+            cells=tuple(
+                units.duration_with_interval(_per_unit_ms(fit), None, beside_ms=fit.halving_both_ms.value)
+                for fit in fits
+            ),
             rank=4,
         ),
         Column(key="r2", title="\nR²", cells=tuple(units.fixed(fit.r2, 4) for fit in fits), rank=1),
@@ -71,13 +74,18 @@ def knob_table(result: RunResult) -> Table | None:
         notes.append(
             "The other knobs stand at their largest; the result file has the fits at their other values."
         )
-    return Table(title="What each knob buys: time saved", columns=tuple(columns), notes=tuple(notes))
+    return Table(
+        title="What each knob buys: time saved by half of it", columns=tuple(columns), notes=tuple(notes)
+    )
 
 
 def _savings(key: str, title: str, fits: Sequence[KnobFit]) -> Column:
-    estimates = [getattr(fit, f"{key}_ms") for fit in fits]
-    cells = tuple(units.duration_with_interval(found.value, found.ci95) for found in estimates)
-    return Column(key=key, title=title, cells=cells)
+    cells = []
+    for fit in fits:
+        found: Estimate = getattr(fit, f"{key}_ms")
+        most_ms = max(fit.halving_blocks_ms.value, fit.halving_knob_ms.value, fit.halving_both_ms.value)
+        cells.append(units.duration_with_interval(found.value, found.ci95, beside_ms=most_ms))
+    return Column(key=key, title=title, cells=tuple(cells))
 
 
 def _per_unit_ms(fit: KnobFit) -> float:

@@ -66,7 +66,11 @@ def decimals_for(values: Iterable[float | None]) -> int:
 
 def fixed(value: float | None, decimals: int) -> str:
     """A number with fixed decimals, so that a column's points stand under each other."""
-    return MISSING if value is None or not math.isfinite(value) else f"{value:.{decimals}f}"
+    if value is None or not math.isfinite(value):
+        return MISSING
+    text = f"{value:.{decimals}f}"
+    # What rounds to zero has no sign.
+    return text.removeprefix("-") if float(text) == 0 else text
 
 
 def with_interval(value: float | None, interval: Sequence[float] | None, decimals: int) -> str:
@@ -77,12 +81,18 @@ def with_interval(value: float | None, interval: Sequence[float] | None, decimal
     return f"{fixed(value, decimals)} ±{fixed(reach, decimals)}"
 
 
-def duration_with_interval(value_ms: float, interval_ms: Sequence[float] | None) -> str:
-    """`12.3 ±0.2 ms`: a time given in ms and its interval, in the unit that suits the time."""
-    unit = time_unit([value_ms * 1e3])
+def duration_with_interval(
+    value_ms: float, interval_ms: Sequence[float] | None, *, beside_ms: float | None = None
+) -> str:
+    """`12.3 ±0.2 ms`: a time given in ms and its interval, in the unit that suits the time.
+
+    With `beside_ms` in the unit and digits that suit that time, with which it is to be compared.
+    """
+    guide_ms = value_ms if beside_ms is None else beside_ms
+    unit = time_unit([guide_ms * 1e3])
     scale = 1e3 / time_factor(unit)
     interval = None if interval_ms is None else [bound * scale for bound in interval_ms]
-    return f"{with_interval(value_ms * scale, interval, decimals_for([value_ms * scale]))} {unit}"
+    return f"{with_interval(value_ms * scale, interval, decimals_for([guide_ms * scale]))} {unit}"
 
 
 def percent(share: float | None) -> str:

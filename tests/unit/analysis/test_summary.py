@@ -7,6 +7,7 @@ from maskprof.config.schema import Variant
 from maskprof.errors import ResultError
 from tests.support.results import (
     explicit_configuration,
+    knob_configurations,
     make_attribution,
     make_configuration,
     make_sample,
@@ -60,6 +61,17 @@ def test_lines_per_phase_and_variant():
     assert fits[0].r2 == pytest.approx(1.0)
     assert fits[0].num_points == 3
     assert fits[0].departures == ()
+
+
+def test_each_setting_of_the_knobs_has_its_own_line():
+    configurations = knob_configurations(moe_top_k=(2, 8), max_new_tokens=(5,))
+    fits = fit_lines([summarize(c, make_samples(c)) for c in configurations])
+    prefill = [fit for fit in fits if fit.phase == "prefill"]
+    assert [(fit.knobs.moe_top_k, fit.knobs.max_new_tokens, fit.num_points) for fit in prefill] == [
+        (2, 5, 3),
+        (8, 5, 3),
+    ]
+    assert [fit.slope_ms_per_block for fit in prefill] == pytest.approx([1.398, 1.998])
 
 
 def test_one_depth_has_no_line():

@@ -275,3 +275,35 @@ def test_a_failing_processor_is_told(llava, monkeypatch):
     monkeypatch.setattr(llava.processor, "apply_chat_template", fail)
     with pytest.raises(ModelError, match=r"the processor of .* fails on this picture: Bad template$"):
         inputs(llava)
+
+
+# Crops
+
+
+@pytest.mark.parametrize("crops", [1, 4, 6, 12])
+def test_the_demo_has_144_tokens_per_crop_and_for_the_whole(demo, crops):
+    made = inputs(demo, num_crops=crops, batch_size=2)
+    assert (made.num_input_text_tokens, made.num_vision_tokens) == (10, 144 * (crops + 1))
+    assert made.tensors["pixel_values"].shape == (2 * (crops + 1), 576, 588)
+    logits = forward(demo, made).logits
+    assert torch.allclose(logits[0], logits[1], atol=1e-4)
+
+
+def test_the_first_crop_is_the_whole_picture(demo):
+    one, five = inputs(demo), inputs(demo, num_crops=4)
+    assert torch.equal(one.tensors["pixel_values"][0], five.tensors["pixel_values"][0])
+    assert torch.equal(one.tensors["image_token_pooling"], five.tensors["image_token_pooling"][:144])
+
+
+def test_crops_and_synthetic_text_go_together(demo):
+    made = inputs(demo, num_crops=4, prompt_tokens=32)
+    assert (made.num_input_text_tokens, made.num_vision_tokens) == (32, 720)
+
+
+def test_crops_that_do_not_fit_are_told(demo, llama, llava):
+    with pytest.raises(ConfigError, match=r"--num_crops: .* exceed the 4096 positions of demo"):
+        inputs(demo, num_crops=30)
+    with pytest.raises(ConfigError, match=r"--num_crops: .* is a text model \(LlamaForCausalLM\)"):
+        inputs(llama, num_crops=2)
+    with pytest.raises(ConfigError, match="has neither a number of crops nor a limit of pixels"):
+        inputs(llava, num_crops=2)

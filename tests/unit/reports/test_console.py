@@ -6,7 +6,12 @@ from rich.console import Console
 from maskprof.config.schema import Variant
 from maskprof.reports.console import print_result
 from maskprof.results.schema import Failure
-from tests.support.results import explicit_configuration, make_configuration, make_result
+from tests.support.results import (
+    explicit_configuration,
+    knob_configurations,
+    make_configuration,
+    make_result,
+)
 
 FAILURE = Failure(
     configuration="first-15-of-16",
@@ -43,6 +48,8 @@ RESULTS = {
     "eighty_blocks": lambda: make_result(
         [*(explicit_configuration(range(n, n + 4), 80) for n in (0, 1, 50)), make_configuration(80, 80)]
     ),
+    "knobs": lambda: make_result(knob_configurations(num_crops=(1, 4), moe_top_k=(2, 4, 8))),
+    "two_top_k": lambda: make_result(knob_configurations(moe_top_k=(4, 8)), vision_ms=0.0),
     "text_only_one_token": lambda: make_result(trace=False, vision_ms=0.0, output_tokens=1),
 }
 

@@ -5,9 +5,10 @@ import pytest
 from maskprof.config.schema import Variant
 from maskprof.reports.cost_tables import block_table, closure_table, overhead_table
 from maskprof.reports.headline import headline, subject
+from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.tables import all_tables, failure_table, fit_table, latency_table
-from maskprof.results.schema import Failure
-from tests.support.results import explicit_configuration, make_configuration, make_result
+from maskprof.results.schema import Estimate, Failure
+from tests.support.results import explicit_configuration, knob_configurations, make_configuration, make_result
 
 
 def cells(table, key):
@@ -195,4 +196,58 @@ def test_subject():
     )
     assert subject(replace(make_result(vision_ms=0.0), environment={})) == (
         "demo · 16 blocks · 12.3 M parameters · float32 · 10 text tokens in, 5 out"
+    )
+
+
+def test_knobs_that_vary_have_columns_and_their_own_full_model():
+    table = latency_table(make_result(knob_configurations((8, 16), num_crops=(4,), moe_top_k=(2, 8))))
+    assert cells(table, "moe_top_k") == ("2", "2", "8", "8")
+    assert cells(table, "name") == ("first-08-of-16", "first-16-of-16") * 2
+    assert cells(table, "prefill_share") == ("54 %", "100 %", "53 %", "100 %")
+    assert not {"num_crops", "max_new_tokens", "prompt_tokens"} & set(keys(table))
+    assert any("active at the same top-k;" in note for note in table.notes)
+
+
+def test_lines_of_few_settings_and_one_fit_of_many():
+    few = make_result(knob_configurations((8, 16), moe_top_k=(1, 2, 4, 8)))
+    assert cells(fit_table(few), "moe_top_k")[::3] == ("1", "2", "4", "8")
+    many = make_result(knob_configurations((8, 16), moe_top_k=(1, 2, 4, 6, 8)))
+    assert fit_table(many) is None
+    assert knob_table(many) is not None
+    # Variants are no knobs.
+    assert fit_table(replace(many, knob_fits=())) is not None
+
+
+def test_what_each_knob_buys():
+    table = knob_table(make_result(knob_configurations(num_crops=(1, 4), moe_top_k=(2, 4, 8))))
+    assert cells(table, "knob") == ("crops",) * 3 + ("top-k",) * 3
+    assert cells(table, "phase")[:3] == ("prefill", "decode per token", "total")
+    assert cells(table, "from") == ("16 x 4",) * 3 + ("16 x 8",) * 3
+    assert cells(table, "halving_blocks")[0] == "15.98 ±0.00 ms"
+    assert cells(table, "halving_knob")[0] == "0.00 ±0.00 ms"
+    assert cells(table, "halving_knob")[3] == "6.40 ±0.00 ms"
+    assert cells(table, "halving_both")[3] == "19.18 ±0.00 ms"
+    assert cells(table, "per_unit")[3] == "1.60 ms"
+    assert any("other knobs stand at their largest" in note for note in table.notes)
+    assert knob_table(make_result()) is None
+
+
+def test_the_headline_says_which_knob_buys_most():
+    result = make_result(knob_configurations(num_crops=(1, 4), moe_top_k=(2, 8)))
+    assert headline(result) == (
+        "At crops 4 and top-k 8, each active block costs 2.00 ms of prefill and 198 us per decoded token; "
+        "8 of 16 blocks run at 53 % of full prefill (ideal 50 %). Of the total, halving the blocks buys most: "
+        "30.2 ms; halving the top-k 12.2 ms and the crops 2.00 ms."
+    )
+    unclear = Estimate(value=5.0, ci95=(-1.0, 11.0))
+    fits = tuple(replace(fit, halving_blocks_ms=unclear, halving_knob_ms=unclear) for fit in result.knob_fits)
+    assert headline(replace(result, knob_fits=fits)).endswith(" No knob measurably buys anything.")
+    alone = make_result(knob_configurations((8, 16), num_crops=(1, 64)))
+    assert headline(alone).startswith("At crops 64, each active block costs")
+    assert "halving the crops buys most" in headline(alone)
+
+
+def test_the_subject_gives_ranges():
+    assert subject(make_result(knob_configurations(num_crops=(1, 12), max_new_tokens=(1, 64)))).endswith(
+        "10 text + 288 to 1872 image tokens in, 1 to 64 out"
     )

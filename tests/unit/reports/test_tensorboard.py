@@ -14,7 +14,7 @@ from tensorboard.plugins.hparams.backend_context import Context
 from maskprof.config.schema import Variant
 from maskprof.errors import ConfigError
 from maskprof.reports.tensorboard import write_events
-from tests.support.results import make_configuration, make_result
+from tests.support.results import knob_configurations, make_configuration, make_result
 
 
 def accumulated(folder):
@@ -25,6 +25,12 @@ def accumulated(folder):
 
 def points(folder, tag):
     return [(event.step, pytest.approx(event.value)) for event in accumulated(folder).Scalars(tag)]
+
+
+def provider(folder):
+    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(folder))
+    multiplexer.Reload()
+    return MultiplexerDataProvider(multiplexer, str(folder))
 
 
 def text(folder, tag):
@@ -53,9 +59,7 @@ def test_tables_are_markdown_text(tmp_path):
 def test_the_hparams_page_has_a_row_per_configuration(tmp_path):
     result = make_result()
     write_events(result, tmp_path)
-    multiplexer = EventMultiplexer().AddRunsFromDirectory(str(tmp_path))
-    multiplexer.Reload()
-    context = Context(TBContext(data_provider=MultiplexerDataProvider(multiplexer, str(tmp_path))))
+    context = Context(TBContext(data_provider=provider(tmp_path)))
     request_context = RequestContext()
     hparams = context.hparams_metadata(request_context, "")
     from_provider = context.hparams_from_data_provider(request_context, "", 0)
@@ -132,3 +136,19 @@ def test_neither_torch_nor_tensorflow_is_imported():
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_settings_of_the_knobs_share_the_charts_as_runs(tmp_path):
+    write_events(make_result(knob_configurations((8, 16), num_crops=(4,), moe_top_k=(2, 8))), tmp_path)
+    for name in ("topk02", "topk08"):
+        steps = accumulated(tmp_path / "summary" / name).Scalars("latency/prefill_ms_p50")
+        assert [event.step for event in steps] == [8, 16]
+        assert (tmp_path / "summary" / name / "ideal").is_dir()
+    context = Context(TBContext(data_provider=provider(tmp_path)))
+    experiment = get_experiment.Handler(RequestContext(), context, "", api_pb2.GetExperimentRequest()).run()
+    knobs = {
+        i.name: (i.domain_interval.min_value, i.domain_interval.max_value) for i in experiment.hparam_infos
+    }
+    assert knobs["moe_top_k"] == (2, 8)
+    assert knobs["num_crops"] == (4, 4)
+    assert "prompt_tokens" not in knobs

@@ -101,3 +101,14 @@ def test_names_lose_their_middle():
 def test_counts():
     assert units.count(1, "block") == "1 block"
     assert units.count(0, "block") == "0 blocks"
+
+
+def test_what_rounds_to_zero_has_no_sign():
+    assert units.fixed(-1e-12, 2) == "0.00"
+    assert units.fixed(-0.006, 2) == "-0.01"
+
+
+def test_a_time_beside_another_has_its_unit():
+    assert units.duration_with_interval(0.64, (0.5, 0.7)) == "640.0 ±140.0 us"
+    assert units.duration_with_interval(0.64, (0.5, 0.7), beside_ms=12.0) == "0.64 ±0.14 ms"
+    assert units.duration_with_interval(0.0, None, beside_ms=1.0) == "0.00 ms"

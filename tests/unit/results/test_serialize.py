@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from maskprof.config.knobs import KNOBS, Knobs
 from maskprof.config.schema import Variant
 from maskprof.errors import ResultError
 from maskprof.results.schema import Failure, Fit, RunResult
@@ -18,7 +19,7 @@ from maskprof.results.serialize_attribution import (
     dump_attribution_csv,
     load_attribution,
 )
-from tests.support.results import make_configuration, make_result
+from tests.support.results import knob_configurations, make_configuration, make_result
 
 SEVEN = {"P50", "P95", "P99", "mean", "std", "min", "max"}
 
@@ -205,3 +206,41 @@ def test_what_cannot_be_read_gets_one_sentence(text, sentence):
 def test_attribution_that_cannot_be_read_gets_one_sentence(text):
     with pytest.raises(ResultError, match=r"a\.json"):
         load_attribution(text, "a.json")
+
+
+def test_knobs_and_their_fits_come_back():
+    for result in (
+        make_result(knob_configurations(num_crops=(1, 4), moe_top_k=(2, 8), max_new_tokens=(5,))),
+        make_result(knob_configurations((8, 16), max_new_tokens=(1, 16)), trace=False),
+    ):
+        assert result.knob_fits
+        assert there_and_back(result) == result
+
+
+def test_each_entry_names_the_knobs():
+    result = make_result(knob_configurations(num_crops=(1, 4), max_new_tokens=(5,)))
+    document = json.loads(dump_result(result))
+    expected = {"num_crops": 4, "prompt_tokens": None, "moe_top_k": None, "max_new_tokens": 5}
+    for entries in (document["summary"], document["all_samples"], document["configurations"]):
+        assert expected.items() <= entries[-1].items()
+    fit = document["knob_fits"][0]
+    assert (fit["knob"], fit["phase"], fit["num_points"]) == ("num_crops", "prefill", 6)
+    assert set(fit["halving_both_ms"]) == {"value", "ci95"}
+    assert "num_crops" in CSV_COLUMNS
+    rows = list(csv.DictReader(io.StringIO(dump_attribution_csv(result))))
+    assert (rows[-1]["num_crops"], rows[-1]["moe_top_k"]) == ("4", "")
+    assert json.loads(dump_attribution(result))[-1]["num_crops"] == 4
+
+
+def test_results_of_before_there_were_knobs_still_load():
+    result = make_result(knob_configurations(moe_top_k=(2,), max_new_tokens=(5,)))
+    document = json.loads(dump_result(result))
+    del document["knob_fits"]
+    for key in ("configurations", "summary", "all_samples", "reference_samples", "fits"):
+        for entry in document[key]:
+            for knob in KNOBS:
+                entry.pop(knob, None)
+    loaded = load_result(json.dumps(document), "f.json")
+    assert {configuration.knobs for configuration in loaded.configurations} == {Knobs()}
+    assert loaded.knob_fits == ()
+    assert [s.prefill_ms for s in loaded.samples] == [s.prefill_ms for s in result.samples]
