@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 Interval = tuple[float, float]
 
+_NORMAL_QUANTILE = 1.959964
 MIN_SAMPLES_FOR_INTERVAL = 3
 _RESAMPLES = 2000
 _SEED = 20_240_229
@@ -64,7 +65,8 @@ class LinearFit:
 
     Attributes:
         coefficients: one per column.
-        covariance: of the coefficients; None where as many points as coefficients leave no spread.
+        covariance: of the coefficients; None where as many points as coefficients leave no spread, and the
+            points came without errors of their own.
         freedom: points minus coefficients.
         r2: share of the variance around the mean that the fit explains; None where y is constant, or where
             there is no freedom, since the fit then goes through every point.
@@ -76,7 +78,9 @@ class LinearFit:
     r2: float | None
 
     def combination(self, weights: Sequence[float]) -> tuple[float, Interval | None]:
-        """The sum of the coefficients times `weights`, with its 95 % interval from Student's t.
+        """The sum of the coefficients times `weights`, with its 95 % interval.
+
+        From Student's t, or from the normal distribution where the points' own errors are all there is.
 
         Raises:
             ValueError: there are not as many weights as coefficients.
@@ -88,7 +92,8 @@ class LinearFit:
         if self.covariance is None:
             return value, None
         variance = max(0.0, float(w @ np.asarray(self.covariance) @ w))
-        reach = student_t_quantile(0.975, self.freedom) * math.sqrt(variance)
+        quantile = student_t_quantile(0.975, self.freedom) if self.freedom else _NORMAL_QUANTILE
+        reach = quantile * math.sqrt(variance)
         return value, (value - reach, value + reach)
 
 
@@ -192,12 +197,16 @@ def fit_line(x: Sequence[float], y: Sequence[float]) -> Line:
     )
 
 
-def least_squares(rows: Sequence[Sequence[float]], y: Sequence[float]) -> LinearFit:
+def least_squares(
+    rows: Sequence[Sequence[float]], y: Sequence[float], errors: Sequence[float] | None = None
+) -> LinearFit:
     """Ordinary least squares `y[i] = sum(coefficients * rows[i])`.
 
     Args:
         rows: one per point, each with the value of every column; a column of ones is the intercept.
         y: one value per point.
+        errors: the standard error of each value; they count only where there are no more points than columns,
+            so that the distance of the points from the fit says nothing.
 
     Raises:
         ValueError: the lengths differ, there are fewer points than columns, or the points do not tell the
@@ -221,12 +230,20 @@ def least_squares(rows: Sequence[Sequence[float]], y: Sequence[float]) -> Linear
     if freedom > 0:
         inverse = np.linalg.inv((design / sizes).T @ (design / sizes)) / np.outer(sizes, sizes)
         covariance = tuple(map(tuple, (inverse * unexplained / freedom).tolist()))
+    elif errors is not None:
+        inverse = np.linalg.inv(design / sizes) / sizes[:, None]
+        covariance = tuple(map(tuple, (inverse * _array(errors) ** 2 @ inverse.T).tolist()))
     return LinearFit(
         coefficients=tuple((scaled / sizes).tolist()),
         covariance=covariance,
         freedom=freedom,
         r2=max(0.0, 1.0 - unexplained / variation) if variation > 0 and freedom > 0 else None,
     )
+
+
+def standard_error(interval: Interval) -> float:
+    """The standard error that a 95 % interval stands for, were it a normal distribution's."""
+    return (interval[1] - interval[0]) / (2 * _NORMAL_QUANTILE)
 
 
 def student_t_quantile(probability: float, freedom: int) -> float:

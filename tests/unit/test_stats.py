@@ -190,3 +190,16 @@ def test_no_fit_without_points_that_determine_it(rows, y, message):
 def test_weights_are_as_many_as_coefficients():
     with pytest.raises(ValueError, match="needs 2 weights, got 1"):
         stats.least_squares([(1, 2), (1, 3)], [1, 2]).combination([1])
+
+
+def test_without_freedom_the_points_own_errors_count():
+    rows, y = [(1, 2), (1, 4)], [3.0, 7.0]
+    assert stats.least_squares(rows, y).combination((0, 1)) == (pytest.approx(2.0), None)
+    value, interval = stats.least_squares(rows, y, (0.3, 0.4)).combination((0, 1))
+    assert interval == pytest.approx((value - 1.959964 * 0.25, value + 1.959964 * 0.25))
+    more, exact = [*rows, (1, 6)], [*y, 11.0]
+    assert stats.least_squares(more, exact, (9, 9, 9)).combination((0, 1))[1] == pytest.approx((2.0, 2.0))
+
+
+def test_the_standard_error_of_an_interval():
+    assert stats.standard_error((1.0, 1.0 + 2 * 1.959964)) == pytest.approx(1.0)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from maskprof import stats
 from maskprof.analysis.summary import FITTED_PHASES
 from maskprof.config.knobs import Knobs, varying_knobs
-from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit
+from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit, Statistics
 
 _AT_LEAST = 2
 
@@ -34,7 +34,7 @@ def _fit(
     phase: str, variant: str, knob: str, held: Knobs, summaries: Sequence[ConfigurationSummary]
 ) -> KnobFit | None:
     points = [
-        (s.configuration.num_active_blocks, value, statistics.p50)
+        (s.configuration.num_active_blocks, value, statistics)
         for s in summaries
         if (statistics := getattr(s, phase)) is not None
         and (value := s.configuration.knobs.value(knob)) is not None
@@ -44,7 +44,9 @@ def _fit(
         return None
     try:
         fit = stats.least_squares(
-            [(1.0, blocks, value, blocks * value) for blocks, value, _ in points], [ms for *_, ms in points]
+            [(1.0, blocks, value, blocks * value) for blocks, value, _ in points],
+            [statistics.p50 for *_, statistics in points],
+            _errors([statistics for *_, statistics in points]),
         )
     except ValueError:
         # Configurations failed, and those that are left do not tell the four apart.
@@ -72,3 +74,11 @@ def _fit(
         halving_knob_ms=estimate(0, 0, value / 2, blocks * value / 2),
         halving_both_ms=estimate(0, blocks / 2, value / 2, blocks * value * 3 / 4),
     )
+
+
+def _errors(points: Sequence[Statistics]) -> list[float] | None:
+    """The medians' own standard errors; None where one is not known."""
+    intervals = [statistics.median_ci95 for statistics in points if statistics.median_ci95 is not None]
+    if len(intervals) < len(points):
+        return None
+    return [stats.standard_error(interval) for interval in intervals]

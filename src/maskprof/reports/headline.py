@@ -63,15 +63,18 @@ def _buys_sentence(fits: list[KnobFit]) -> str:
     totals = [fit for fit in fits if fit.phase == "total"]
     if not totals:
         return ""
-    savings = [("blocks", totals[0].halving_blocks_ms)]
+    # Each fit has a saving by depth; the one of the most points is known best.
+    savings = [("blocks", max(totals, key=lambda fit: fit.num_points).halving_blocks_ms)]
     savings += [(KNOB_LABELS[fit.knob], fit.halving_knob_ms) for fit in totals]
-    clear = [(name, saving.value) for name, saving in savings if _is_clear(saving)]
+    savings.sort(key=lambda saving: -saving[1].value)
+    clear = [f"the {name} {units.duration_ms(found.value)}" for name, found in savings if _is_clear(found)]
     if not clear:
         return "No knob measurably buys anything."
-    (first, most), *others = sorted(clear, key=lambda saving: -saving[1])
-    rest = [f"the {name} {units.duration_ms(ms)}" for name, ms in others]
-    sentence = f"Of the total, halving the {first} buys most: {units.duration_ms(most)}"
-    return f"{sentence}; halving {_listed(rest)}." if rest else f"{sentence}."
+    (name, most), *_ = savings
+    if not _is_clear(most):
+        return f"Of the total, halving saves: {_listed(clear)}; what the {name} would save is not clear."
+    sentence = f"Of the total, halving the {name} buys most: {units.duration_ms(most.value)}"
+    return f"{sentence}; halving {_listed(clear[1:])}." if clear[1:] else f"{sentence}."
 
 
 def _is_clear(saving: Estimate) -> bool:

@@ -158,7 +158,10 @@ class Fit:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Estimate:
-    """A fitted figure and its 95 % interval, which is None where the points leave no spread."""
+    """A fitted figure and its 95 % interval.
+
+    Where a fit goes through all its points, the interval comes from theirs; None where they have none.
+    """
 
     value: float
     ci95: tuple[float, float] | None
@@ -177,7 +180,7 @@ class KnobFit:
         held: the setting of the other knobs; None for `knob` itself.
         num_points: configurations that the fit goes through.
         intercept_ms, ms_per_block, ms_per_unit, ms_per_block_and_unit: a, b, c and d.
-        r2: share of the variance that the fit explains; None where all medians are equal.
+        r2: share of the variance that the fit explains; None where all medians are equal, or are all met.
         full_blocks, full_value: the largest depth and value measured.
         halving_blocks_ms, halving_knob_ms, halving_both_ms: what half of each, and half of both, saves there.
     """

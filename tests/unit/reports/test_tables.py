@@ -242,6 +242,11 @@ def test_the_headline_says_which_knob_buys_most():
     unclear = Estimate(value=5.0, ci95=(-1.0, 11.0))
     fits = tuple(replace(fit, halving_blocks_ms=unclear, halving_knob_ms=unclear) for fit in result.knob_fits)
     assert headline(replace(result, knob_fits=fits)).endswith(" No knob measurably buys anything.")
+    half = tuple(replace(fit, halving_blocks_ms=replace(unclear, value=99.0)) for fit in result.knob_fits)
+    assert headline(replace(result, knob_fits=half)).endswith(
+        " Of the total, halving saves: the top-k 12.2 ms and the crops 2.00 ms; "
+        "what the blocks would save is not clear."
+    )
     alone = make_result(knob_configurations((8, 16), num_crops=(1, 64)))
     assert headline(alone).startswith("At crops 64, each active block costs")
     assert "halving the crops buys most" in headline(alone)
