@@ -3,10 +3,16 @@
 Two oracles. Bit for bit: the same model with the blocks taken out of its list and its config (skip mode
 `remove`), where that model can run. Within a bound: the forward without a cache under the same mask, which
 needs no cache to be kept right, against prefill and single-token steps with one.
+
+Every mask is tried in a plain forward and in cached steps. Some are also tried in the ways of
+`models.tiny_runs`: with padding, beams, and `generate()` with several caches, against the first oracle alone.
 """
 
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -24,11 +30,13 @@ from maskprof.models.tiny import (
     tiny_inputs,
     tiny_model,
 )
+from maskprof.models.tiny_runs import NEW_TOKENS, PROMPT_TOKENS, WAYS
 from maskprof.skipping.wrapper import BlockMaskWrapper
 
 BLOCKS = 4
-PROMPT_TOKENS = 8
-STEPS = 3
+MASKS_PER_WAY = 3
+
+Run = Callable[[], tuple[Tensor, ...]]
 
 # Of the largest logit: what chunked and single-step arithmetic of the untouched model may differ by, doubled.
 _LEAST_BOUND = 1e-4
@@ -46,6 +54,8 @@ class Verdict:
         bit_exact: masks equal bit for bit to the model with the blocks removed.
         within_bound: masks equal within the bound only, since the smaller model cannot be made.
         masks_refused: masks under which skipping is not defined for this architecture.
+        ways: by name, how many masks gave in this way exactly what the model without the blocks gives; a way
+            that the untouched model cannot do is not among them.
         reason: for all but `exact`, in one sentence; for `exact` a note where masks were refused.
     """
 
@@ -55,6 +65,7 @@ class Verdict:
     bit_exact: int = 0
     within_bound: int = 0
     masks_refused: int = 0
+    ways: Mapping[str, int] = field(default_factory=dict)
     reason: str = ""
 
 
@@ -72,16 +83,20 @@ def masks_to_try(total: int = BLOCKS) -> tuple[BlockMask, ...]:
         list(range(0, total, 2)),
         list(range(1, total, 2)),
     ]
-    return tuple(dict.fromkeys(BlockMask.from_indices(active, total) for active in choices))
+    # Of very few blocks there is no half or middle.
+    return tuple(dict.fromkeys(BlockMask.from_indices(active, total) for active in choices if active))
 
 
-def check(architecture: Architecture) -> Verdict:
-    """Build the architecture tiny and hold every mask of `masks_to_try` against the oracles."""
+def check(architecture: Architecture, *, settings: Mapping[str, Any] | None = None) -> Verdict:
+    """Build the architecture tiny and hold every mask of `masks_to_try` against the oracles.
+
+    `settings` are fields of the text stack's configuration that are to have just these values.
+    """
     if architecture.model_type in NOT_SUPPORTED:
         reason = f"it {NOT_SUPPORTED[architecture.model_type]}"
         return Verdict(architecture=architecture, outcome="refused", reason=reason)
     try:
-        model = tiny_model(architecture, blocks=BLOCKS)
+        model = tiny_model(architecture, blocks=BLOCKS, settings=settings)
     except ModelError as error:
         return Verdict(architecture=architecture, outcome="unavailable", reason=str(error))
     try:
@@ -91,73 +106,113 @@ def check(architecture: Architecture) -> Verdict:
     return _Check(architecture, model).verdict(anatomy.path, len(anatomy.blocks))
 
 
+class _InexactError(Exception):
+    """What a mask got wrong, in one sentence."""
+
+
 class _Check:
     """The runs of one tiny model that its verdict needs."""
 
     def __init__(self, architecture: Architecture, model: PreTrainedModel) -> None:
         self.architecture, self.model = architecture, model
-        self.inputs = tiny_inputs(model, architecture, tokens=PROMPT_TOKENS + STEPS)
-        self.untouched = self.full(), self.cached()
+        self.inputs = tiny_inputs(model, architecture, tokens=PROMPT_TOKENS + NEW_TOKENS)
+        self.untouched = self.full_and_cached()
         self.bound = max(_LEAST_BOUND, _BOUND_OF_UNTOUCHED * _distance(*self.untouched))
 
-    def full(self) -> Tensor:
-        return full_logits(self.model, self.inputs)[:, PROMPT_TOKENS - 1 :]
-
-    def cached(self) -> Tensor:
-        return cached_logits(self.model, self.architecture, self.inputs, prompt=PROMPT_TOKENS)
-
     def verdict(self, path: str, total: int) -> Verdict:
-        bit_exact = within_bound = 0
-        refused: list[MaskError] = []
-        for mask in masks_to_try(total):
-            try:
-                with BlockMaskWrapper(self.model, mask):
-                    masked = self.full(), self.cached()
-            except MaskError as error:
-                refused.append(error)
-                continue
-            except Exception as error:  # noqa: BLE001 - a failing mask is what is looked for
-                return self._inexact(path, f"mask {mask} fails with {type(error).__name__}: {error}")
-            removed = self._attempt(lambda mask=mask: self._removed(mask))  # type: ignore[misc]
-            if removed is not None and all(torch.equal(a, b) for a, b in zip(masked, removed, strict=True)):
-                bit_exact += 1
-            elif self._agrees(masked):
-                within_bound += 1
-            else:
-                return self._inexact(
-                    path, f"mask {mask}: cached steps differ by {_distance(*masked):.1e} of the logits"
-                )
-        if not all(
-            torch.equal(a, b) for a, b in zip(self.untouched, (self.full(), self.cached()), strict=True)
-        ):
-            return self._inexact(path, "the model does not compute what it did before the masks")
+        counts: Counter[str] = Counter()
+        refused: dict[BlockMask, MaskError] = {}
+        masks = masks_to_try(total)
+        try:
+            for mask in masks:
+                try:
+                    counts[self.agreement(mask)] += 1
+                except MaskError as error:
+                    refused[mask] = error
+            ways = self.ways([mask for mask in masks if mask not in refused])
+            if not _same(self.full_and_cached(), self.untouched):
+                raise _InexactError("the model does not compute what it did before the masks")  # noqa: TRY301 - as for every other finding
+        except _InexactError as error:
+            return Verdict(architecture=self.architecture, outcome="inexact", path=path, reason=str(error))
         return Verdict(
             architecture=self.architecture,
             outcome="exact",
             path=path,
-            bit_exact=bit_exact,
-            within_bound=within_bound,
+            bit_exact=counts["bit_exact"],
+            within_bound=counts["within_bound"],
             masks_refused=len(refused),
-            reason=str(refused[0]) if refused else "",
+            ways=ways,
+            reason=str(next(iter(refused.values()))) if refused else "",
         )
 
-    def _removed(self, mask: BlockMask) -> tuple[Tensor, Tensor]:
-        with BlockMaskWrapper(self.model, mask, skip="remove"):
-            return self.full(), self.cached()
+    def full_and_cached(self) -> tuple[Tensor, Tensor]:
+        """Logits from the prompt's last token on: of one forward, and of prefill and steps."""
+        full = full_logits(self.model, self.inputs)[:, PROMPT_TOKENS - 1 :]
+        return full, cached_logits(self.model, self.architecture, self.inputs, prompt=PROMPT_TOKENS)
 
-    def _attempt(self, run: Callable[[], tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor] | None:
+    def agreement(self, mask: BlockMask) -> str:
+        """Which oracle a mask agrees with, as the field of a verdict; MaskError where the mask is refused."""
+        with BlockMaskWrapper(self.model, mask):
+            masked = self.run(self.full_and_cached, f"mask {mask}")
+        removed = self.removed(mask, self.full_and_cached)
+        if removed is not None:
+            if _same(masked, removed):
+                return "bit_exact"
+            raise _InexactError(f"mask {mask} does not give what the model without the blocks gives")
+        if self.architecture.model_type in NOT_CACHE_CONSISTENT or _distance(*masked) > self.bound:
+            raise _InexactError(f"mask {mask}: cached steps differ by {_distance(*masked):.1e} of the logits")
+        return "within_bound"
+
+    def ways(self, masks: Sequence[BlockMask]) -> dict[str, int]:
+        """How many masks are bit for bit right in each way that the untouched model can do."""
+        partial_masks = [mask for mask in masks if mask.num_active < mask.total]
+        # Positions are read off the first block's slot, mostly: without it there is most to get wrong.
+        chosen = sorted(partial_masks, key=lambda mask: (mask[0], mask.num_active == 1))
+        right: dict[str, int] = {}
+        for name, way in WAYS.items():
+            run = partial(way, self.model, self.architecture, self.inputs)
+            if not _can(run):
+                continue
+            right[name] = 0
+            for mask in chosen:
+                removed = self.removed(mask, run)
+                if removed is None:
+                    continue
+                with BlockMaskWrapper(self.model, mask):
+                    masked = self.run(run, f"{name} under mask {mask}")
+                if not _same(masked, removed):
+                    raise _InexactError(f"{name} under mask {mask} is not what it is without the blocks")
+                right[name] += 1
+                if right[name] == MASKS_PER_WAY:
+                    break
+        return right
+
+    def run(self, what: Run, name: str) -> tuple[Tensor, ...]:
         try:
-            return run()
-        except Exception:  # noqa: BLE001 - the smaller model may be impossible; the other oracle is there
+            return what()
+        except Exception as error:
+            raise _InexactError(f"{name} fails with {type(error).__name__}: {error}") from error
+
+    def removed(self, mask: BlockMask, what: Run) -> tuple[Tensor, ...] | None:
+        """What the model without the blocks gives; None where there cannot be such a model."""
+        try:
+            with BlockMaskWrapper(self.model, mask, skip="remove"):
+                return what()
+        except Exception:  # noqa: BLE001 - such as a cache without any attention, which transformers cannot do
             return None
 
-    def _agrees(self, masked: tuple[Tensor, Tensor]) -> bool:
-        if self.architecture.model_type in NOT_CACHE_CONSISTENT:
-            return False
-        return _distance(*masked) <= self.bound
 
-    def _inexact(self, path: str, reason: str) -> Verdict:
-        return Verdict(architecture=self.architecture, outcome="inexact", path=path, reason=reason)
+def _can(run: Run) -> bool:
+    """Whether the untouched model does this, and does the same twice: some keep states of an earlier text."""
+    try:
+        once, again = run(), run()
+    except Exception:  # noqa: BLE001 - each architecture has its own way to say that it cannot
+        return False
+    return all(bool(tensor.isfinite().all()) for tensor in once) and _same(once, again)
+
+
+def _same(ones: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
+    return all(torch.equal(one, other) for one, other in zip(ones, others, strict=True))
 
 
 def _distance(one: Tensor, other: Tensor) -> float:

@@ -5,9 +5,10 @@ reaches it and the cache slots that it fills. So none of this is looked up: two 
 untouched model, once per model, and what happens is written down as its `Anatomy`.
 """
 
+import sys
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
 from inspect import signature
 from typing import Any
@@ -43,13 +44,20 @@ def find_blocks(model: nn.Module) -> nn.ModuleList:
     Raises:
         MaskError: the forward fails, or no list of blocks takes part in it.
     """
-    return _block_list(model, probe(model).path)
+    return _block_list(uncompiled(model), probe(model).path)
+
+
+def uncompiled(model: nn.Module) -> nn.Module:
+    """The model itself: the one inside, where this is what `torch.compile(model)` returned."""
+    if not isinstance(model, nn.Module):
+        raise MaskError(f"a model is a torch.nn.Module, got {type(model).__name__}")
+    inside = model._modules.get("_orig_mod")  # noqa: SLF001 - where torch keeps it, for all to use
+    return model if inside is None else inside
 
 
 def probe(model: nn.Module) -> Anatomy:
-    """The model's anatomy; see `find_blocks`."""
-    if not isinstance(model, nn.Module):
-        raise MaskError(f"a model is a torch.nn.Module, got {type(model).__name__}")
+    """The anatomy of the model, or of the one that was compiled; see `find_blocks`."""
+    model = uncompiled(model)
     known = _KNOWN.get(model)
     if known is not None:
         blocks_ref, length, anatomy = known
@@ -122,7 +130,7 @@ def _calls_of(
 ) -> list[_Call]:
     """Every call of every list's children during one small run, in the order of their ends."""
     calls: list[_Call] = []
-    with _recorded_calls(lists, calls), _left_as_it_was(model), torch.no_grad():
+    with _recorded_calls(lists, calls), _left_as_it_was(model), _uncompiled_calls(), torch.no_grad():
         try:
             run(model)
         except Exception as error:
@@ -131,6 +139,15 @@ def _calls_of(
                 f"failed with {type(error).__name__}: {error}"
             ) from error
     return calls
+
+
+def _uncompiled_calls() -> AbstractContextManager[object]:
+    """No graph is made of a compiled model, or of compiled parts of one, nor is one used."""
+    # Where nothing was compiled yet, torch.compile's machinery need not be imported, which takes seconds.
+    if "torch._dynamo" not in sys.modules:
+        return nullcontext()
+    stance: AbstractContextManager[object] = torch.compiler.set_stance("force_eager")
+    return stance
 
 
 @contextmanager

@@ -43,6 +43,9 @@ def _inputs(model: nn.Module) -> dict[str, Tensor]:
     device = next((p.device for p in model.parameters() if p.device.type != "meta"), torch.device("cpu"))
     ids = torch.tensor([_IDS] * rows_per_text(model))
     inputs = {"input_ids": ids, **special_inputs(model, 1, len(_IDS))}
+    if getattr(getattr(model, "config", None), "model_type", "") == "xlnet":
+        # Its blocks hand on a second stream where there is something to predict, as in generate().
+        inputs["target_mapping"] = torch.tensor([[[0.0, 1.0]]])
     return {name: tensor.to(device) for name, tensor in inputs.items()}
 
 

@@ -188,9 +188,16 @@ def _advance_plain(
             states[index] = True
     if not hasattr(slot, "get_seq_length"):
         return  # nothing but linear state, or a slot that by design holds nothing
-    if zeros and shape is not None:
+    if hasattr(slot, "prefill_length"):
+        # This kind, of unlimited_ocr, keeps the prompt for good beside its window, and books both itself.
+        slot.update(*_zero_tensors(shape or _UNKNOWN_SHAPE, turn, hidden))
+        return
+    is_static = isinstance(getattr(slot, "cumulative_length", None), torch.Tensor)
+    # In a graph that torch.compile makes, no object's class can be exchanged: a growing slot gets zeros there.
+    filled = zeros or (torch.compiler.is_compiling() and not is_static)
+    if filled and shape is not None:
         slot.update(*_zero_tensors(shape, turn, hidden))
-    elif isinstance(getattr(slot, "cumulative_length", None), torch.Tensor):
+    elif is_static:
         _advance_static(slot, turn, hidden)
     else:
         _become_skipped(slot, shape or _UNKNOWN_SHAPE, turn, hidden)
@@ -212,8 +219,10 @@ def _advance_static(slot: Any, turn: Turn, hidden: torch.Tensor) -> None:
 
 
 def _become_skipped(slot: Any, shape: KVShape, turn: Turn, hidden: torch.Tensor) -> None:
+    before = slot.get_seq_length()  # not 0 where a compiled forward has filled it with zeros
+    slot.keys = slot.values = None
     slot.dtype, slot.device, slot.is_initialized = hidden.dtype, hidden.device, True
     kind: type = type(slot)
     slot.__class__ = _skipped_class(kind)
     slot.skipped_batch, slot.skipped_shape = turn.batch, shape
-    slot.skipped_tokens = turn.tokens
+    slot.skipped_tokens = before + turn.tokens

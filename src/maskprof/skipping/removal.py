@@ -3,7 +3,8 @@
 `early_exit` cuts the tail of the list, which keeps every block's number. `splice` also renumbers the blocks
 that stay, in the attributes by which they find their cache slots. `remove` furthermore shortens the per-layer
 lists and counts of the config, so that the model is, to all appearance, a smaller one with the same weights.
-All three are undone exactly on the way out.
+Blocks that share keys and values are counted anew, and of an embedding that holds an input for each block the
+active blocks' parts are kept. All three are undone exactly on the way out.
 """
 
 from collections.abc import Iterable, Iterator
@@ -14,16 +15,29 @@ from torch import nn
 
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.anatomy import Anatomy, owner_of
+from maskprof.models.anatomy import Anatomy, looping_module, owner_of
+from maskprof.skipping.renumbering import (
+    KINDS,
+    NUMBER_LISTS,
+    is_per_layer,
+    renumber_blocks,
+    renumber_loop,
+    shorten_config,
+)
 
-_NUMBER_ATTRIBUTES = ("layer_idx", "layer_id", "layer_number", "layer_index", "block_idx", "idx")
-_COUNT_KEYS = (
-    "num_hidden_layers",
-    "n_layer",
-    "n_layers",
-    "num_layers",
-    "decoder_layers",
-    "num_decoder_layers",
+# Models whose loop does something of its own between the blocks, which depends on where in the list it is.
+_LOOP_COUNTS_BLOCKS = {
+    "idefics": "it has cross-attention layers after every few numbers of blocks",
+    "inkling2_text": "it keeps the states before every few numbers of blocks for all later ones",
+}
+
+# Per-layer values that every architecture reads when a block is built, and none in a forward.
+_READ_WHEN_BUILT = (
+    "attention_layers",
+    "mlp_layer_types",
+    "moe_layers",
+    "no_rope_layers",
+    "rope_scaling_layers",
 )
 
 
@@ -36,16 +50,20 @@ def shortened(
         _check_prefix(mask)
     owner = owner_of(model, anatomy)
     name = anatomy.path.rpartition(".")[2]
+    loop = looping_module(model, anatomy)
     configs = list(_configs(model, owner, blocks))
+    _check_loop(model, configs, mask, mode)
+    _check_length_kept(type(model).__name__, anatomy, mask, mode)
+    _check_not_rebuilt(type(model).__name__, loop, mode)
     if mode == "splice":
         _check_uniform(type(model).__name__, configs, mask.total)
     with ExitStack() as undo:
         if mode in ("splice", "remove"):
-            for new, old in enumerate(mask.active_indices):
-                _renumber(undo, blocks[old], old, new)
+            renumber_blocks(undo, blocks, anatomy, mask)
         if mode in ("early_exit", "remove"):
+            renumber_loop(undo, loop, mask)
             for config in configs:
-                _shorten_config(undo, config, mask)
+                shorten_config(undo, config, mask, type(model).__name__)
         # Through the dictionary of children: the place among the owner's other children must stay the same.
         undo.callback(owner._modules.__setitem__, name, blocks)  # noqa: SLF001
         owner._modules[name] = nn.ModuleList([blocks[i] for i in mask.active_indices])  # noqa: SLF001
@@ -60,50 +78,81 @@ def _check_prefix(mask: BlockMask) -> None:
         )
 
 
+def _check_loop(model: nn.Module, configs: Iterable[Any], mask: BlockMask, mode: str) -> None:
+    """Refuse models that would compute something else without the blocks than with them passed over."""
+    if mask.num_active == mask.total:
+        return
+    for config in configs:
+        reason = _LOOP_COUNTS_BLOCKS.get(getattr(config, "model_type", "")) or _needs_other_first_block(
+            config, mask
+        )
+        if reason is not None:
+            raise MaskError(
+                f"skip mode '{mode}' does not fit {type(model).__name__} under mask {mask}: {reason}; use 'mask'"
+            )
+
+
+def _needs_other_first_block(config: Any, mask: BlockMask) -> str | None:
+    """Why the first active block of this mask cannot be the first of a model, None where it can."""
+    model_type, first = getattr(config, "model_type", ""), mask.active_indices[0]
+    if model_type == "rwkv" and first > 0:
+        return "its first block has a norm that no other has"
+    keeps_no_count = (model_type == "minimax" and config.layer_types[first] == "linear_attention") or (
+        model_type == "mllama_text_model" and first in config.cross_attention_layers
+    )
+    return "it counts past tokens by its first block, and this one keeps none" if keeps_no_count else None
+
+
+def _check_length_kept(name: str, anatomy: Anatomy, mask: BlockMask, mode: str) -> None:
+    """Refuse to leave a model of attention and other blocks without the attention that tells it positions."""
+    keeping = {index for index, block in enumerate(anatomy.blocks) if block.kv_shapes}
+    if keeping and keeping.isdisjoint(mask.active_indices):
+        raise MaskError(
+            f"skip mode '{mode}' does not fit {name} under mask {mask}: it counts past tokens by the keys of its "
+            "attention blocks, and none of them is left; use 'mask'"
+        )
+
+
+def _check_not_rebuilt(name: str, loop: nn.Module, mode: str) -> None:
+    # Of big_bird: what it builds for a shorter list would stay, and be wrong, in the whole one.
+    if getattr(loop, "attention_type", None) == "block_sparse":
+        raise MaskError(
+            f"skip mode '{mode}' does not fit {name} while its attention is block-sparse: for a short text it builds "
+            "the attention of its blocks anew, by their places in the list; use 'mask', or set_attention_type first"
+        )
+
+
 def _check_uniform(name: str, configs: Iterable[Any], total: int) -> None:
     for config in configs:
-        for key, value in vars(config).items():
-            if _is_per_layer(value, total) and len({repr(entry) for entry in value}) > 1:
+        # Kinds of blocks may also be worked out by the config's class.
+        values = vars(config) | {key: getattr(config, key, None) for key in KINDS}
+        for key, value in values.items():
+            if key in _READ_WHEN_BUILT:
+                continue
+            by_number = key in NUMBER_LISTS and value
+            if by_number or (is_per_layer(value, total) and len({repr(entry) for entry in value}) > 1):
                 raise MaskError(
                     f"skip mode 'splice' does not fit {name}: its forward reads '{key}' of its config by block "
                     "number, and the numbers would be shifted; use 'mask' or 'remove'"
                 )
 
 
+def decoder_config(model: nn.Module, anatomy: Anatomy) -> Any:
+    """The config that describes the blocks, None for a model without one."""
+    found = getattr(looping_module(model, anatomy), "config", None)
+    return _text_config(model) if found is None else found
+
+
+def _text_config(model: nn.Module) -> Any:
+    top: Any = getattr(model, "config", None)
+    return top.get_text_config(decoder=True) if hasattr(top, "get_text_config") else top
+
+
 def _configs(model: nn.Module, owner: nn.Module, blocks: nn.ModuleList) -> Iterator[Any]:
     """The config objects that describe the decoder: its own, and what its modules hold; each once."""
     seen: set[int] = set()
-    top: Any = getattr(model, "config", None)
-    text = top.get_text_config(decoder=True) if hasattr(top, "get_text_config") else top
     held = (getattr(module, "config", None) for block in blocks for module in block.modules())
-    for config in (text, getattr(owner, "config", None), *held):
+    for config in (_text_config(model), getattr(owner, "config", None), *held):
         if config is not None and hasattr(config, "__dict__") and id(config) not in seen:
             seen.add(id(config))
             yield config
-
-
-def _is_per_layer(value: Any, total: int) -> bool:
-    return isinstance(value, (list, tuple)) and len(value) == total
-
-
-def _shorten_config(undo: ExitStack, config: Any, mask: BlockMask) -> None:
-    # Straight into the dictionary: setters of strict configs would check a half-changed state.
-    attributes = vars(config)
-    for key, value in list(attributes.items()):
-        if _is_per_layer(value, mask.total):
-            new = type(value)(value[i] for i in mask.active_indices)
-        elif key in _COUNT_KEYS and value == mask.total:
-            new = mask.num_active
-        else:
-            continue
-        undo.callback(attributes.__setitem__, key, value)
-        attributes[key] = new
-
-
-def _renumber(undo: ExitStack, block: nn.Module, old: int, new: int) -> None:
-    for module in block.modules():
-        for key in _NUMBER_ATTRIBUTES:
-            value = module.__dict__.get(key)
-            if isinstance(value, int) and not isinstance(value, bool) and value == old:
-                undo.callback(module.__dict__.__setitem__, key, value)
-                module.__dict__[key] = new

@@ -1,7 +1,9 @@
 """BlockMaskWrapper: a model runs at reduced depth while this is applied."""
 
+import threading
 import weakref
-from contextlib import AbstractContextManager
+from contextlib import ExitStack
+from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
 
@@ -11,11 +13,19 @@ from torch import nn
 from maskprof.config.schema import DUMMY_CACHES, MASK_PLACES, SKIP_MODES
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
-from maskprof.models.blocks import find_blocks, probe
+from maskprof.models.anatomy import Anatomy, looping_module
+from maskprof.models.blocks import find_blocks, probe, uncompiled
+from maskprof.skipping.compiled import announce, is_compiled, note_graph
 from maskprof.skipping.in_place import Flags, masked_in_place
-from maskprof.skipping.removal import shortened
+from maskprof.skipping.override import overridden
+from maskprof.skipping.removal import decoder_config, shortened
+from maskprof.skipping.requirements import check_defined, requirements
+from maskprof.skipping.turn_ranges import ranges_around_active
+from maskprof.skipping.watch import Watch
 
 _IN_FORCE: "weakref.WeakKeyDictionary[nn.Module, BlockMaskWrapper]" = weakref.WeakKeyDictionary()
+# Looking whether another wrapper is in force and changing the model are one step.
+_LOCK = threading.RLock()
 
 
 class BlockMaskWrapper:
@@ -23,6 +33,10 @@ class BlockMaskWrapper:
 
     With the mask in force the model gives, bit for bit, what it gives with those blocks taken out, with and
     without a KV cache. In mode `mask` it keeps its structure: same state dict, same blocks, user hooks fire.
+
+    A model in force cannot be copied or pickled (`MaskError`): the copy's blocks would go on calling this model's.
+    Remove the wrapper, copy, and wrap the copy. `save_pretrained` and `state_dict` work, and give in mode `mask`
+    the whole model. What `torch.compile` made of a model may be wrapped, and a wrapped model compiled.
 
     >>> with BlockMaskWrapper(model, BlockMask.first(4, total=16)):  # doctest: +SKIP
     ...     model.generate(**inputs)
@@ -51,21 +65,25 @@ class BlockMaskWrapper:
                 or `zeros` (it is filled with zeros of its true shape).
             mask_on: in mode `mask`, where the mask is read: `host` (a Python list), `cpu` (a CPU tensor) or
                 `device` (a tensor on the model's device, which waits for a GPU at every block).
-            ranges: in mode `mask`, put profiler ranges around turns; never for timings.
+            ranges: put profiler ranges around the blocks' turns; never for timings.
 
         Raises:
-            MaskError: the mask does not fit, the blocks cannot be found, or another wrapper is in force.
+            MaskError: the mask does not fit, a block that it keeps reuses what a skipped one computes, the
+                blocks cannot be found, or another wrapper is in force.
         """
         _check_choice("skip", skip, SKIP_MODES)
         _check_choice("dummy_cache", dummy_cache, DUMMY_CACHES)
         _check_choice("mask_on", mask_on, MASK_PLACES)
         self.model = model
         self.skip, self.dummy_cache, self.mask_on, self.ranges = skip, dummy_cache, mask_on, ranges
+        self._decoder = uncompiled(model)
         self._blocks = find_blocks(model)
-        self._mask = _fitting(mask, len(self._blocks), type(model).__name__)
         self._check_alone()
-        self._flags: Flags | None = None
-        self._applied: AbstractContextManager[None] | None = None
+        self._requirements = requirements(
+            decoder_config(self._decoder, probe(self._decoder)), len(self._blocks)
+        )
+        self._mask = self._fitting(mask)
+        self._state: _State | None = None
 
     @property
     def mask(self) -> BlockMask:
@@ -77,21 +95,31 @@ class BlockMaskWrapper:
 
     @mask.setter
     def mask(self, mask: Any) -> None:
-        new = _fitting(mask, len(self._blocks), type(self.model).__name__)
-        if self._applied is not None and self._flags is None:
-            # The list itself was changed: back, and to the new state.
+        new, old = self._fitting(mask), self._mask
+        state = self._state
+        if state is None or new == old:
+            self._mask = new
+        elif state.flags is not None:
+            self._note_graph(state)
+            self._mask = new
+            state.flags.change(new)
+            state.watch.change(new, self.skip)
+            self._announce_graph()
+        else:
+            # The list itself was changed: back, and to the new state, or to the old one where that is refused.
             self.remove()
             self._mask = new
-            self.apply()
-            return
-        self._mask = new
-        if self._flags is not None:
-            self._flags.change(new)
+            try:
+                self.apply()
+            except MaskError:
+                self._mask = old
+                self.apply()
+                raise
 
     @property
     def applied(self) -> bool:
         """Whether the mask is in force."""
-        return self._applied is not None
+        return self._state is not None
 
     def apply(self) -> Self:
         """Put the mask in force; nothing happens if it is.
@@ -99,35 +127,53 @@ class BlockMaskWrapper:
         Raises:
             MaskError: another wrapper is in force on this model, or the skip mode does not fit it.
         """
-        if self._applied is not None:
+        if self._state is not None:
             return self
-        self._check_alone()
-        anatomy = probe(self.model)
-        if self.skip == "mask":
-            flags = Flags(self._mask, self.mask_on, _device_of(self._blocks))
-            change: AbstractContextManager[None] = masked_in_place(
-                self.model,
-                self._blocks,
-                anatomy,
-                flags,
-                zeros=self.dummy_cache == "zeros",
-                ranges=self.ranges,
-            )
-        else:
-            flags = None
-            change = shortened(self.model, self._blocks, anatomy, self._mask, self.skip)
-        change.__enter__()
-        self._applied, self._flags = change, flags
-        _IN_FORCE[self._blocks] = self
+        with _LOCK:
+            self._check_alone()
+            anatomy = probe(self._decoder)
+            self._state = self._change(anatomy)
+            # Also by the list that now stands in its place, which is all that another wrapper may know.
+            for blocks in (self._blocks, self._decoder.get_submodule(anatomy.path)):
+                _IN_FORCE[blocks] = self
+        self._announce_graph()
         return self
 
     def remove(self) -> None:
         """Restore the model exactly; nothing happens if the mask is not in force."""
-        if self._applied is None:
+        if self._state is None:
             return
-        change, self._applied, self._flags = self._applied, None, None
-        _IN_FORCE.pop(self._blocks, None)
-        change.__exit__(None, None, None)
+        state, self._state = self._state, None
+        self._note_graph(state)
+        with _LOCK:
+            for blocks in [blocks for blocks, wrapper in _IN_FORCE.items() if wrapper is self]:
+                del _IN_FORCE[blocks]
+            state.undo.close()
+
+    def _change(self, anatomy: Anatomy) -> "_State":
+        """Change the model; what was done by then is undone if a part of it is refused."""
+        watch, flags = Watch(self._mask, self.skip), None
+        with ExitStack() as stack:
+            stack.enter_context(overridden(looping_module(self._decoder, anatomy), watch.around))
+            if self.skip == "mask":
+                flags = Flags(self._mask, self.mask_on, _device_of(self._blocks))
+                zeros = self.dummy_cache == "zeros"
+                stack.enter_context(
+                    masked_in_place(self._blocks, anatomy, flags, watch.turn, zeros=zeros, ranges=self.ranges)
+                )
+            else:
+                stack.enter_context(shortened(self._decoder, self._blocks, anatomy, self._mask, self.skip))
+                if self.ranges:
+                    stack.enter_context(ranges_around_active(self._blocks, self._mask))
+            return _State(undo=stack.pop_all(), watch=watch, flags=flags)
+
+    def _note_graph(self, state: "_State") -> None:
+        if state.watch.seen_compiling:
+            note_graph(self._blocks, self._mask)
+
+    def _announce_graph(self) -> None:
+        if is_compiled(self.model, self._blocks):
+            announce(self._decoder, self._blocks, self._mask)
 
     def __enter__(self) -> Self:
         return self.apply()
@@ -137,26 +183,36 @@ class BlockMaskWrapper:
     ) -> None:
         self.remove()
 
+    def _fitting(self, mask: Any) -> BlockMask:
+        total, name = len(self._blocks), type(self._decoder).__name__
+        fitting = BlockMask(mask)
+        if fitting.total != total:
+            raise MaskError(f"the mask has {fitting.total} entries, but {name} has {total} blocks")
+        if fitting.num_active == 0:
+            raise MaskError(f"at least one block must stay active, the mask skips all {total} of {name}")
+        check_defined(fitting, self._requirements, name)
+        return fitting
+
     def _check_alone(self) -> None:
         other = _IN_FORCE.get(self._blocks)
         if other is not None and other is not self:
             raise MaskError(
-                f"another wrapper (mask {other.mask}) is in force on this {type(self.model).__name__}: "
+                f"another wrapper (mask {other.mask}) is in force on this {type(self._decoder).__name__}: "
                 "remove() it first, or set its .mask"
             )
 
     def __repr__(self) -> str:
         state = "applied" if self.applied else "not applied"
-        return f"BlockMaskWrapper({type(self.model).__name__}, {self._mask}, skip={self.skip!r}, {state})"
+        return f"BlockMaskWrapper({type(self._decoder).__name__}, {self._mask}, skip={self.skip!r}, {state})"
 
 
-def _fitting(mask: Any, total: int, model_name: str) -> BlockMask:
-    fitting = BlockMask(mask)
-    if fitting.total != total:
-        raise MaskError(f"the mask has {fitting.total} entries, but {model_name} has {total} blocks")
-    if fitting.num_active == 0:
-        raise MaskError(f"at least one block must stay active, the mask skips all {total} of {model_name}")
-    return fitting
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _State:
+    """What there is while a mask is in force; `flags` in mode `mask` only."""
+
+    undo: ExitStack
+    watch: Watch
+    flags: Flags | None
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:
