@@ -23,7 +23,6 @@ from maskprof.masks.mask import BlockMask
 from maskprof.models.blocks import probe
 from maskprof.models.tiny import (
     NOT_CACHE_CONSISTENT,
-    NOT_SUPPORTED,
     Architecture,
     cached_logits,
     full_logits,
@@ -31,6 +30,7 @@ from maskprof.models.tiny import (
     tiny_model,
 )
 from maskprof.models.tiny_runs import NEW_TOKENS, PROMPT_TOKENS, WAYS
+from maskprof.models.unsupported import NOT_SUPPORTED
 from maskprof.skipping.wrapper import BlockMaskWrapper
 
 BLOCKS = 4
@@ -77,7 +77,7 @@ def masks_to_try(total: int = BLOCKS) -> tuple[BlockMask, ...]:
         list(range(half)),
         list(range(half, total)),
         list(range(1, total - 1)),
-        [0, total - 1],
+        sorted({0, total - 1}),
         *([i] for i in everything),
         *([j for j in everything if j != i] for i in everything),
         list(range(0, total, 2)),

@@ -7,10 +7,12 @@ from pathlib import Path
 import pytest
 import torch
 
+from maskprof import BlockMask, BlockMaskWrapper, MaskError
 from maskprof.cli.verdicts import summary
 from maskprof.conformance import MASKS_PER_WAY, Verdict, check, check_all, masks_to_try
 from maskprof.models.messages import quiet
-from maskprof.models.tiny import NOT_SUPPORTED, Architecture, architectures
+from maskprof.models.tiny import Architecture, architectures, tiny_model
+from maskprof.models.unsupported import NOT_SUPPORTED
 from maskprof.skipping import in_place
 
 PAGE = Path(__file__).parents[2] / "docs" / "models.md"
@@ -117,6 +119,14 @@ def test_masks_are_exact_or_refused_where_blocks_share(case):
     assert verdict.outcome == "exact", verdict.reason
     assert (verdict.bit_exact, verdict.within_bound, verdict.masks_refused) == (bit_exact, 0, refused)
     assert re.search(r"block \d .* would have to stay on", verdict.reason)
+
+
+@pytest.mark.parametrize("model_type", ["blt", "diffusion_gemma", "florence2", "hrm_text", "reformer", "xlm"])
+def test_models_that_are_not_supported_are_refused(model_type):
+    model = tiny_model(named(model_type))
+    with pytest.raises(MaskError) as caught:
+        BlockMaskWrapper(model, BlockMask.first(2, 4))
+    assert str(caught.value) == f"{type(model).__name__} cannot be masked: it {NOT_SUPPORTED[model_type]}"
 
 
 def test_what_is_not_supported_says_why():

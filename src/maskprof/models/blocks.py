@@ -30,6 +30,7 @@ from maskprof.models.anatomy import (
     is_kv_pair,
 )
 from maskprof.models.two_tokens import run_two_tokens, run_two_tokens_with_cache
+from maskprof.models.unsupported import refuse_unsupported
 
 _KNOWN: "weakref.WeakKeyDictionary[nn.Module, tuple[weakref.ref[nn.Module], int, Anatomy]]" = (
     weakref.WeakKeyDictionary()
@@ -91,6 +92,8 @@ class _Call:
 
 
 def _learn(model: nn.Module) -> Anatomy:
+    # Some of them do run two tokens through something that looks like blocks.
+    refuse_unsupported(model)
     lists = {path: m for path, m in model.named_modules() if isinstance(m, nn.ModuleList) and len(m) > 0}
     if not lists:
         raise MaskError(f"{type(model).__name__} has no list of blocks (no torch.nn.ModuleList) to mask")

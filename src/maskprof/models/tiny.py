@@ -22,32 +22,6 @@ from maskprof.errors import ModelError
 from maskprof.models.shrinking.configs import shrunk_config
 from maskprof.models.two_tokens import rows_per_text, special_inputs
 
-_ENCODER_DECODER = "is an encoder-decoder"
-_NEEDS_IMAGE = "needs an image even for text, and its forward pass takes no cache"
-_DRAFT_HEAD = "is a draft head that needs the keys and values of its target model"
-
-NOT_SUPPORTED: Final[Mapping[str, str]] = {
-    "blip": _NEEDS_IMAGE,
-    "blip-2": _NEEDS_IMAGE,
-    "blt": "stacks blocks over bytes and over patches of them",
-    "diffusion_gemma": "diffuses blocks of tokens instead of decoding one by one",
-    "florence2": _ENCODER_DECODER,
-    "gemma4_assistant": _DRAFT_HEAD,
-    "gemma4_unified_assistant": _DRAFT_HEAD,
-    "hrm_text": "runs two stacks several times for each token, with a cache slot for each cycle",
-    "instructblip": _NEEDS_IMAGE,
-    "instructblipvideo": _NEEDS_IMAGE,
-    "pi0": "is an action policy that needs a robot's state",
-    "pix2struct": _ENCODER_DECODER,
-    "pp_formulanet": _ENCODER_DECODER,
-    "reformer": "has reversible blocks over two streams",
-    "t5gemma2": _ENCODER_DECODER,
-    "udop": _ENCODER_DECODER,
-    "vision-encoder-decoder": _ENCODER_DECODER,
-    "xlm": "has no block modules: the parts of a layer sit in four parallel lists",
-}
-"""Architectures without one stack of blocks that decodes text token by token, with what they are instead."""
-
 NOT_CACHE_CONSISTENT: Final[Mapping[str, str]] = {
     "cpmant": "lets prompt tokens attend both ways and places them by the length of the text",
     "paligemma": "lets all tokens of the first call attend both ways",

@@ -7,7 +7,6 @@ import transformers
 from maskprof.errors import ModelError
 from maskprof.models.tiny import (
     NOT_CACHE_CONSISTENT,
-    NOT_SUPPORTED,
     Architecture,
     architectures,
     cached_logits,
@@ -16,6 +15,7 @@ from maskprof.models.tiny import (
     tiny_inputs,
     tiny_model,
 )
+from maskprof.models.unsupported import NOT_SUPPORTED
 
 _DIVERSE = (
     "llama",  # the plain case

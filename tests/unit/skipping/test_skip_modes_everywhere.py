@@ -6,13 +6,13 @@ import torch
 from maskprof import BlockMask, BlockMaskWrapper, MaskError
 from maskprof.errors import ModelError
 from maskprof.models.tiny import (
-    NOT_SUPPORTED,
     architectures,
     cached_logits,
     full_logits,
     tiny_inputs,
     tiny_model,
 )
+from maskprof.models.unsupported import NOT_SUPPORTED
 
 BLOCKS, PROMPT, TOKENS = 4, 8, 11
 MIDDLE, ENDS, ODD, FIRST = ([1, 2], [0, 3], [1, 3], [0, 1])
