@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from maskprof.models.molmo_shapes import MOLMO_7B_D, MOLMO_7B_O, MOLMOE_1B, MOLMOE_TINY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
@@ -39,6 +41,9 @@ def preset_config(preset: Preset) -> Any:
         ValueError: the installed transformers does not know the architecture.
     """
     from transformers import AutoConfig  # noqa: PLC0415  presets are listed without transformers
+
+    if preset.model_type == "molmo":
+        import maskprof.models.molmo  # noqa: F401, PLC0415  registers itself
 
     # Configurations keep and fill in the dictionaries that they are given.
     return AutoConfig.for_model(preset.model_type, **deepcopy(preset.config))
@@ -206,12 +211,40 @@ _ALL = (
         num_parameters=7_248_023_552,
     ),
     Preset(
+        name="molmo-7b-d",
+        description="Molmo 7B-D: a dense decoder of Qwen2's shape under a CLIP tower, with its images",
+        model_type="molmo",
+        config=MOLMO_7B_D,
+        num_blocks=28,
+        num_parameters=8_021_025_280,
+        has_vision=True,
+    ),
+    Preset(
+        name="molmo-7b-o",
+        description="Molmo 7B-O: a dense decoder with norms after its layers, with its images",
+        model_type="molmo",
+        config=MOLMO_7B_O,
+        num_blocks=32,
+        num_parameters=7_665_032_192,
+        has_vision=True,
+    ),
+    Preset(
         name="molmoe-1b",
-        description="MolmoE-1B's decoder alone, text only (64 experts, 8 at a time), in OLMoE's classes",
-        model_type="olmoe",
-        config=_OLMOE_SHAPE,
+        description="MolmoE-1B: mixture of 64 experts, 8 at a time, under a CLIP tower, with its images",
+        model_type="molmo",
+        config=MOLMOE_1B,
         num_blocks=16,
-        num_parameters=6_919_161_856,
+        num_parameters=7_221_875_712,
+        has_vision=True,
+    ),
+    Preset(
+        name="molmoe-tiny",
+        description="MolmoE-1B in small: 16 blocks of 8 experts, true image tokens, samples below 0.1 s",
+        model_type="molmo",
+        config=MOLMOE_TINY,
+        num_blocks=16,
+        num_parameters=1_405_792,
+        has_vision=True,
     ),
     Preset(
         name="olmo-2-1b",
