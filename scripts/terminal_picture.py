@@ -16,7 +16,9 @@ from rich.text import Text
 
 def main() -> int:
     """Read ANSI text from stdin, write the picture."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("output", type=Path)
     parser.add_argument("--width", type=int, default=80)
     parser.add_argument("--title", default="")

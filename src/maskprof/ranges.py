@@ -17,7 +17,14 @@ Phase = Literal["vision", "projector", "prefill", "decode"]
 PHASES: tuple[Phase, ...] = ("vision", "projector", "prefill", "decode")
 
 BlockPart = Literal["active", "skipped", "mask_check", "compute", "cache.dummy", "cache.reuse"]
-BLOCK_PARTS: tuple[BlockPart, ...] = ("active", "skipped", "mask_check", "compute", "cache.dummy", "cache.reuse")
+BLOCK_PARTS: tuple[BlockPart, ...] = (
+    "active",
+    "skipped",
+    "mask_check",
+    "compute",
+    "cache.dummy",
+    "cache.reuse",
+)
 
 INSTRUMENT = "instrument.calibration"
 INSTRUMENT_TURN = "instrument.turn"

@@ -76,7 +76,7 @@ def tiny_model(family: str) -> nn.Module:
 def _molmo2() -> nn.Module:
     from maskprof.models.presets import PRESETS, preset_config
 
-    config = preset_config(PRESETS["demo"])
+    config = preset_config(PRESETS["molmo2-tiny"])
     text = config.get_text_config()
     text.num_hidden_layers = BLOCKS
     if getattr(text, "layer_types", None):

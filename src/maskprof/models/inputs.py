@@ -88,6 +88,8 @@ def make_inputs(
         tensors = _through_processor(loaded, config, picture, num_crops, prompt_tokens)
     elif loaded.model.config.model_type == "molmo2":
         tensors = _molmo2_tensors(loaded, config, picture, num_crops or 0, prompt_tokens)
+    elif loaded.model.config.model_type == "molmo":
+        tensors = _molmo_tensors(loaded, config, picture, num_crops, prompt_tokens)
     else:
         raise ConfigError(f"--image: {loaded.name} has no processor for pictures; use --image none")
     _check_length(tensors["input_ids"].shape[1], loaded, config, num_crops, prompt_tokens)
@@ -227,10 +229,7 @@ def _through_processor(
     ids = tensors["input_ids"]
     frame = int((ids[0] != _image_token_id(loaded)).sum())
     if prompt_tokens < frame:
-        raise ConfigError(
-            f"--prompt_tokens: {loaded.name} already puts {frame} text tokens around an image, "
-            f"so {prompt_tokens} is too few"
-        )
+        raise _too_few_for_frame(loaded, prompt_tokens, frame)
     if prompt_tokens == frame:
         return tensors
     return _append(tensors, _synthetic_ids(loaded, config.seed, prompt_tokens - frame))
@@ -272,6 +271,57 @@ def _append(tensors: dict[str, torch.Tensor], extra: torch.Tensor) -> dict[str, 
         elif tensor.shape == ids.shape:
             longer[name] = functional.pad(tensor, (0, extra.shape[1]), value=int(name == "attention_mask"))
     return longer
+
+
+def _molmo_tensors(
+    loaded: LoadedModel,
+    config: RunConfig,
+    picture: "Image.Image",
+    num_crops: int | None,
+    prompt_tokens: int | None,
+) -> dict[str, torch.Tensor]:
+    """Inputs of a Molmo model, as its published processor makes them; see `models.molmo.prompts.assemble`."""
+    from maskprof.models.molmo.images import MolmoImageProcessor  # noqa: PLC0415  heavy; other models need it not
+    from maskprof.models.molmo.prompts import assemble, bos_token_id, chat_text  # noqa: PLC0415
+
+    settings, tokenizer = loaded.model.config, loaded.tokenizer
+    tiling = most_square(num_crops) if num_crops else None
+    prepared = MolmoImageProcessor.for_config(settings)(picture, tiling=tiling)
+    # The released models begin with their end-of-text token, which is the last of the vocabulary or beyond it.
+    bos = bos_token_id(tokenizer) if tokenizer is not None else settings.vocab_size - 1
+    if prompt_tokens is None:
+        text = _text_ids(loaded, config, chat_text(_question(config)))
+        row = assemble(text, settings, prepared, bos)
+    else:
+        row = assemble([], settings, prepared, bos)
+        frame = int((row["input_ids"] != settings.image_token_id).sum())
+        if prompt_tokens >= frame:
+            text = _synthetic_ids(loaded, config.seed, prompt_tokens - frame)[0]
+            row["input_ids"] = torch.cat((row["input_ids"], text))
+        elif tokenizer is None:
+            # Random weights need no marks around the image's tokens.
+            text = _synthetic_ids(loaded, config.seed, prompt_tokens)[0]
+            row["image_input_idx"] = prepared.slots
+            features = int((prepared.slots >= 0).sum())
+            row["input_ids"] = torch.cat((torch.full((features,), settings.image_token_id), text))
+        else:
+            raise _too_few_for_frame(loaded, prompt_tokens, frame)
+    return {name: torch.stack([tensor] * config.batch_size) for name, tensor in row.items()}
+
+
+def _text_ids(loaded: LoadedModel, config: RunConfig, text: str) -> torch.Tensor:
+    """A text's token ids without special ones, shape (tokens,)."""
+    if loaded.tokenizer is None:
+        return _synthetic_ids(loaded, config.seed, _count_pieces(text))[0]
+    with quiet():
+        return torch.tensor(loaded.tokenizer(text, add_special_tokens=False)["input_ids"], dtype=torch.long)
+
+
+def _too_few_for_frame(loaded: LoadedModel, prompt_tokens: int, frame: int) -> ConfigError:
+    return ConfigError(
+        f"--prompt_tokens: {loaded.name} already puts {frame} text tokens around an image, "
+        f"so {prompt_tokens} is too few"
+    )
 
 
 def _molmo2_tensors(

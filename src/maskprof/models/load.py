@@ -122,7 +122,9 @@ def _from_preset(
 def _from_checkpoint(
     location: ModelLocation, config: RunConfig, device: torch.device, dtype: torch.dtype
 ) -> LoadedModel:
-    from transformers import AutoConfig  # noqa: PLC0415  heavy
+    from transformers import AutoConfig, PreTrainedConfig  # noqa: PLC0415  heavy
+
+    import maskprof.models.molmo  # noqa: F401, PLC0415  heavy; registers itself, so that it needs no remote code
 
     where: str = location.name if location.path is None else str(location.path)
     options: dict[str, Any] = {"trust_remote_code": config.trust_remote_code}
@@ -131,6 +133,10 @@ def _from_checkpoint(
     if location.source == "hub" and not _hub_answers():
         # Without this each file that is asked for costs half a minute of retries.
         options["local_files_only"] = True
+    if config.trust_remote_code and location.source != "gguf":
+        described, _ = PreTrainedConfig.get_config_dict(where, **options)
+        # The code that Molmo checkpoints bring is for older transformers; nothing of it is used.
+        options["trust_remote_code"] = described.get("model_type") != "molmo"
     model_config = AutoConfig.from_pretrained(where, **options)
     # The GGUF reader draws its bar with plain tqdm, which no switch of transformers reaches.
     with redirect_stderr(StringIO()) if location.source == "gguf" else nullcontext():
@@ -193,7 +199,8 @@ def _has_vision(model_config: Any) -> bool:
 
 
 def _load_processor(model: Any, where: str, options: dict[str, Any], config: RunConfig) -> Any | None:
-    if not _has_vision(model.config):
+    # Molmo's published processor is remote code; its inputs are made by our own.
+    if not _has_vision(model.config) or model.config.model_type == "molmo":
         return None
     from transformers import AutoProcessor  # noqa: PLC0415  heavy
 

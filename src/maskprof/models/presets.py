@@ -8,6 +8,8 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from maskprof.models.molmo_shapes import MOLMO_7B_D, MOLMO_7B_O, MOLMOE_1B, MOLMOE_TINY
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Preset:
@@ -40,20 +42,24 @@ def preset_config(preset: Preset) -> Any:
     """
     from transformers import AutoConfig  # noqa: PLC0415  presets are listed without transformers
 
+    if preset.model_type == "molmo":
+        import maskprof.models.molmo  # noqa: F401, PLC0415  registers itself
+
     # Configurations keep and fill in the dictionaries that they are given.
     return AutoConfig.for_model(preset.model_type, **deepcopy(preset.config))
 
 
-DEMO = "demo"
+DEMO = "molmoe-tiny"
+"""The embedded default: needs no download, no GPU and no patience."""
 
-_DEMO_HIDDEN = 128
-_DEMO_VISION_HIDDEN = 64
-_DEMO_VOCABULARY = 2048
-_DEMO_VISION_HEADS = {
-    "hidden_size": _DEMO_VISION_HIDDEN,
+_MOLMO2_TINY_HIDDEN = 128
+_MOLMO2_TINY_VISION_HIDDEN = 64
+_MOLMO2_TINY_VOCABULARY = 2048
+_MOLMO2_TINY_VISION_HEADS = {
+    "hidden_size": _MOLMO2_TINY_VISION_HIDDEN,
     "num_attention_heads": 2,
     "num_key_value_heads": 2,
-    "head_dim": _DEMO_VISION_HIDDEN // 2,
+    "head_dim": _MOLMO2_TINY_VISION_HIDDEN // 2,
 }
 
 _LLAMA_3_ROPE = {
@@ -80,41 +86,50 @@ _OLMOE_SHAPE = {
 _ALL = (
     Preset(
         name=DEMO,
-        description="the embedded default: a small vision-language model, 336x336 image, 16 blocks",
+        description="the embedded default, MolmoE-1B in small: 16 blocks of 8 experts, true image tokens",
+        model_type="molmo",
+        config=MOLMOE_TINY,
+        num_blocks=16,
+        num_parameters=1_405_792,
+        has_vision=True,
+    ),
+    Preset(
+        name="molmo2-tiny",
+        description="a small dense vision-language model in Molmo2's shape, 336x336 image",
         model_type="molmo2",
         # Small enough for samples well below 0.1 s on two cores, most of it in the decoder's blocks.
         config={
             "text_config": {
-                "hidden_size": _DEMO_HIDDEN,
+                "hidden_size": _MOLMO2_TINY_HIDDEN,
                 "intermediate_size": 256,
                 "num_hidden_layers": 16,
                 "num_attention_heads": 4,
                 "num_key_value_heads": 2,
                 "head_dim": 32,
-                "vocab_size": _DEMO_VOCABULARY,
+                "vocab_size": _MOLMO2_TINY_VOCABULARY,
                 "additional_vocab_size": 128,
                 "max_position_embeddings": 4096,
                 "rope_parameters": {"rope_type": "default", "rope_theta": 1_000_000.0},
             },
             "vision_config": {
-                **_DEMO_VISION_HEADS,
+                **_MOLMO2_TINY_VISION_HEADS,
                 "intermediate_size": 128,
                 "num_hidden_layers": 4,
                 "image_size": [336, 336],
                 "patch_size": 14,
             },
             "adapter_config": {
-                **_DEMO_VISION_HEADS,
+                **_MOLMO2_TINY_VISION_HEADS,
                 "vision_feature_layer": [3, 1],
                 "intermediate_size": 256,
-                "text_hidden_size": _DEMO_HIDDEN,
+                "text_hidden_size": _MOLMO2_TINY_HIDDEN,
             },
-            "image_start_token_id": _DEMO_VOCABULARY,
-            "image_end_token_id": _DEMO_VOCABULARY + 1,
-            "image_patch_id": _DEMO_VOCABULARY + 2,
-            "low_res_image_start_token_id": _DEMO_VOCABULARY + 3,
-            "frame_start_token_id": _DEMO_VOCABULARY + 4,
-            "frame_end_token_id": _DEMO_VOCABULARY + 5,
+            "image_start_token_id": _MOLMO2_TINY_VOCABULARY,
+            "image_end_token_id": _MOLMO2_TINY_VOCABULARY + 1,
+            "image_patch_id": _MOLMO2_TINY_VOCABULARY + 2,
+            "low_res_image_start_token_id": _MOLMO2_TINY_VOCABULARY + 3,
+            "frame_start_token_id": _MOLMO2_TINY_VOCABULARY + 4,
+            "frame_end_token_id": _MOLMO2_TINY_VOCABULARY + 5,
         },
         num_blocks=16,
         num_parameters=3_208_128,
@@ -206,12 +221,31 @@ _ALL = (
         num_parameters=7_248_023_552,
     ),
     Preset(
+        name="molmo-7b-d",
+        description="Molmo 7B-D: a dense decoder of Qwen2's shape under a CLIP tower, with its images",
+        model_type="molmo",
+        config=MOLMO_7B_D,
+        num_blocks=28,
+        num_parameters=8_021_025_280,
+        has_vision=True,
+    ),
+    Preset(
+        name="molmo-7b-o",
+        description="Molmo 7B-O: a dense decoder with norms after its layers, with its images",
+        model_type="molmo",
+        config=MOLMO_7B_O,
+        num_blocks=32,
+        num_parameters=7_665_032_192,
+        has_vision=True,
+    ),
+    Preset(
         name="molmoe-1b",
-        description="MolmoE-1B's decoder alone, text only (64 experts, 8 at a time), in OLMoE's classes",
-        model_type="olmoe",
-        config=_OLMOE_SHAPE,
+        description="MolmoE-1B: mixture of 64 experts, 8 at a time, under a CLIP tower, with its images",
+        model_type="molmo",
+        config=MOLMOE_1B,
         num_blocks=16,
-        num_parameters=6_919_161_856,
+        num_parameters=7_221_875_712,
+        has_vision=True,
     ),
     Preset(
         name="olmo-2-1b",

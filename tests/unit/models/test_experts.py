@@ -7,7 +7,8 @@ import torch
 
 from maskprof.errors import ModelError
 from maskprof.models.experts import active_experts, count_experts
-from maskprof.models.tiny import NOT_SUPPORTED, architectures, full_logits, tiny_inputs, tiny_model
+from maskprof.models.tiny import architectures, full_logits, tiny_inputs, tiny_model
+from maskprof.models.unsupported import NOT_SUPPORTED
 from maskprof.skipping.wrapper import BlockMaskWrapper
 
 BY_TYPE = {architecture.model_type: architecture for architecture in reversed(architectures())}

@@ -39,7 +39,7 @@ def _one_thread():
 
 @pytest.fixture(scope="module")
 def demo():
-    return load("demo")
+    return load("molmo2-tiny")
 
 
 @pytest.fixture(scope="module")
@@ -191,7 +191,7 @@ def test_the_demo_without_image_is_text_alone(demo):
 
 
 def test_floats_come_in_the_model_s_dtype():
-    loaded = load("demo", dtype="bfloat16")
+    loaded = load("molmo2-tiny", dtype="bfloat16")
     made = inputs(loaded)
     assert made.tensors["pixel_values"].dtype is torch.bfloat16
     assert made.tensors["input_ids"].dtype is torch.int64
@@ -301,7 +301,7 @@ def test_crops_and_synthetic_text_go_together(demo):
 
 
 def test_crops_that_do_not_fit_are_told(demo, llama, llava):
-    with pytest.raises(ConfigError, match=r"--num_crops: .* exceed the 4096 positions of demo"):
+    with pytest.raises(ConfigError, match=r"--num_crops: .* exceed the 4096 positions of molmo2-tiny"):
         inputs(demo, num_crops=30)
     with pytest.raises(ConfigError, match=r"--num_crops: .* is a text model \(LlamaForCausalLM\)"):
         inputs(llama, num_crops=2)

@@ -43,7 +43,7 @@ def no_hub(monkeypatch):
 
 
 def test_no_path_is_checkpoints_where_that_is_a_directory_else_the_demo(in_tmp):
-    assert locate(None) == ModelLocation(source="preset", name="demo")
+    assert locate(None) == ModelLocation(source="preset", name="molmoe-tiny")
     save_llama(in_tmp / "checkpoints")
     assert locate(None) == ModelLocation(source="directory", name="checkpoints", path=Path("checkpoints"))
 
@@ -146,10 +146,10 @@ def test_absent_devices_are_told(monkeypatch):
 def test_the_demo_is_built_from_the_seed_and_leaves_the_caller_s_random_numbers_alone():
     torch.manual_seed(5)
     state = torch.get_rng_state()
-    loaded = load_path("demo", dtype="bfloat16", seed=3)
+    loaded = load_path("molmo2-tiny", dtype="bfloat16", seed=3)
     assert torch.equal(torch.get_rng_state(), state)
     assert (loaded.name, loaded.source, loaded.dtype, loaded.has_vision) == (
-        "demo",
+        "molmo2-tiny",
         "preset",
         "bfloat16",
         True,
@@ -160,7 +160,10 @@ def test_the_demo_is_built_from_the_seed_and_leaves_the_caller_s_random_numbers_
     assert not loaded.model.training
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
 
-    same, other = load_path("demo", dtype="bfloat16", seed=3), load_path("demo", dtype="bfloat16", seed=4)
+    same, other = (
+        load_path("molmo2-tiny", dtype="bfloat16", seed=3),
+        load_path("molmo2-tiny", dtype="bfloat16", seed=4),
+    )
     assert torch.equal(same.model.lm_head.weight, loaded.model.lm_head.weight)
     assert not torch.equal(other.model.lm_head.weight, loaded.model.lm_head.weight)
 
@@ -345,7 +348,7 @@ def test_an_unknown_attention_is_told(tmp_path):
 @pytest.mark.usefixtures("no_hub")
 def test_a_hub_name_that_cannot_be_had_names_the_presets():
     with pytest.raises(
-        ModelError, match=r"'nobody/nothing' is no directory and no preset.*presets are demo, "
+        ModelError, match=r"'nobody/nothing' is no directory and no preset.*presets are molmoe-tiny, "
     ) as caught:
         load_path("nobody/nothing")
     assert "\n" not in str(caught.value)

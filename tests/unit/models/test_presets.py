@@ -14,6 +14,9 @@ PUBLISHED = {
     "llama-3.1-8b": 8_030_261_248,
     "llama-3.2-1b": 1_235_814_400,
     "mistral-7b": 7_248_023_552,
+    "molmo-7b-d": 8_021_025_280,
+    "molmo-7b-o": 7_665_032_192,
+    "molmoe-1b": 7_221_875_712,
     "olmo-2-1b": 1_484_916_736,
     "olmoe-1b-7b": 6_919_161_856,
     "qwen2.5-0.5b": 494_032_768,
@@ -40,21 +43,21 @@ def test_built_model_has_the_size_that_the_preset_states(preset):
 
 def test_names_are_what_the_command_line_takes():
     assert all(name == preset.name == name.lower() and " " not in name for name, preset in PRESETS.items())
-    assert PRESETS["demo"].has_vision
+    assert PRESETS["molmo2-tiny"].has_vision
     assert PUBLISHED.keys() <= PRESETS.keys()
 
 
-def test_molmoe_has_the_shape_of_molmoe_s_decoder():
+def test_molmoe_has_the_shape_of_the_released_model():
     config = preset_config(PRESETS["molmoe-1b"])
     assert (config.hidden_size, config.num_attention_heads, config.num_hidden_layers) == (2048, 16, 16)
-    assert (config.num_experts, config.num_experts_per_tok, config.intermediate_size) == (64, 8, 1024)
-    assert "text only" in PRESETS["molmoe-1b"].description
+    assert (config.num_experts, config.num_experts_per_tok, config.intermediate_size) == (64, 8, 2048)
+    assert (config.vision_config.hidden_size, config.vision_config.num_hidden_layers) == (1024, 23)
 
 
 def test_building_a_configuration_leaves_the_preset_as_it_was():
-    before = repr(PRESETS["demo"])
-    preset_config(PRESETS["demo"]).text_config.hidden_size = 7
-    assert repr(PRESETS["demo"]) == before
+    before = repr(PRESETS["molmo2-tiny"])
+    preset_config(PRESETS["molmo2-tiny"]).text_config.hidden_size = 7
+    assert repr(PRESETS["molmo2-tiny"]) == before
 
 
 def test_listing_and_locating_need_neither_torch_nor_transformers():
