@@ -196,7 +196,7 @@ def test_tensorboard_reads_the_events(demo):
 
 def test_the_tables_and_the_ways_on_are_printed(demo):
     lines = demo.said.out.splitlines()
-    assert lines[0].startswith("demo · 16 blocks · ")
+    assert lines[0].startswith("molmoe-tiny · 16 blocks · ")
     for title in ("Latency (", "What a skipped block costs", "The skip path measured twice", "Latency over"):
         assert sum(line.startswith(title) for line in lines) == 1, title
     assert any("████░░░░░░░░░░░░" in line for line in lines)
