@@ -137,3 +137,23 @@ def test_a_random_mask_is_the_same_for_the_same_seed(call, llama, tmp_path):
     )
     assert one == two
     assert [len(indices) for indices in one] == [1, 2, 3]
+
+
+def test_depth_together_with_experts_crops_and_length(tmp_path):
+    said = maskprof(
+        *("run", "--num_active_blocks", 8, 16, "--moe_top_k", 1, 2, "--num_crops", 1, 2),
+        *("--max_new_tokens", 1, 3, "--num_samples", 1, "--num_warmup", 0, "--closure_samples", 0),
+        *("--no_trace", "--output_dir", "out"),
+        cwd=tmp_path,
+    )
+    assert said.code == 0, said.err
+    result = read_result(tmp_path / "out")
+    seen = {
+        (s["num_active_blocks"], s["moe_top_k"], s["num_crops"], s["max_new_tokens"], s["num_output_tokens"])
+        for s in result["all_samples"]
+    }
+    assert seen == {(b, k, c, t, t) for b in (8, 16) for k in (1, 2) for c in (1, 2) for t in (1, 3)}
+    vision_tokens = {s["num_crops"]: s["num_vision_tokens"] for s in result["all_samples"]}
+    assert vision_tokens[1] == 288 < vision_tokens[2]
+    assert {fit["knob"] for fit in result["knob_fits"]} == {"moe_top_k", "num_crops", "max_new_tokens"}
+    assert "What each knob buys" in said.out

@@ -248,6 +248,15 @@ _ALL = (
         has_vision=True,
     ),
     Preset(
+        name="molmo2-8b",
+        description="Molmo2 8B, by transformers' own classes, with its images",
+        model_type="molmo2",
+        config={},  # transformers' defaults for Molmo2 are the shape of this model
+        num_blocks=36,
+        num_parameters=8_694_602_192,
+        has_vision=True,
+    ),
+    Preset(
         name="olmo-2-1b",
         description="OLMo 2 1B",
         model_type="olmo2",
