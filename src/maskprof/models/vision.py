@@ -33,6 +33,7 @@ _IMAGE_PROJECTORS = frozenset(
         *("vision_projector", "vision_projection", "vision_adapter", "image_to_text_projection"),
         *(
             "image_projection",
+            "image_pooling_2d",
             "image_projector",
             "perceiver_resampler",
             "embed_vision",

@@ -92,7 +92,7 @@ def test_a_pass_over_the_tiny_preset(preset):
     watch = Watch()
     tokens = GreedyPass(preset.model, inputs(preset, prompt_tokens=40)).run(3, watch)
     assert tokens.shape == (1, 4)
-    assert watch.phases == ["prefill", "vision", "projector", "decode", "decode", "decode"]
+    assert watch.phases == ["prefill", "vision", "projector", "projector", "decode", "decode", "decode"]
     made = inputs(preset, prompt_tokens=40)
     generated = preset.model.generate(**made.tensors, max_new_tokens=4, do_sample=False)
     assert torch.equal(generated[:, -4:], tokens)

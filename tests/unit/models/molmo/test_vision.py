@@ -22,7 +22,9 @@ def watched(model, run):
     return calls
 
 
-WITH_IMAGE = [("enter", "vision"), ("enter", "projector"), ("leave", "projector"), ("leave", "vision")]
+# Pooling and projector: what stands between tower and decoder.
+BETWEEN = [("enter", "projector"), ("leave", "projector")] * 2
+WITH_IMAGE = [("enter", "vision"), *BETWEEN, ("leave", "vision")]
 
 
 def test_the_vision_part_and_its_projector_are_seen(model):
