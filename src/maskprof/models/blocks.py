@@ -26,6 +26,7 @@ from maskprof.models.anatomy import (
     cache_slots,
     find_cache,
     hidden_states,
+    is_cache,
     is_kv,
     is_kv_pair,
 )
@@ -125,7 +126,19 @@ def _learn(model: nn.Module) -> Anatomy:
         return filling, len(lists[path]), sum(weight.numel() for weight in lists[path].parameters())
 
     path = max(outermost, key=rank)
+    _refuse_foreign_caches(model, by_list[path])
     return Anatomy(path=path, blocks=_describe(lists[path], by_list[path]))
+
+
+def _refuse_foreign_caches(model: nn.Module, calls: list[_Call]) -> None:
+    """A cache without slots would go wrong silently: hybrids of early transformers 5 have such ones."""
+    for call in calls:
+        for value in (*call.args, *call.kwargs.values()):
+            if hasattr(value, "get_seq_length") and not is_cache(value):
+                raise MaskError(
+                    f"{type(model).__name__} keeps its cache in a {type(value).__name__}, which has no slots that could be "
+                    "kept right for a skipped block; a newer transformers may do better"
+                )
 
 
 def _calls_of(

@@ -193,6 +193,12 @@ def _advance_plain(
         slot.update(*_zero_tensors(shape or _UNKNOWN_SHAPE, turn, hidden))
         return
     is_static = isinstance(getattr(slot, "cumulative_length", None), torch.Tensor)
+    if getattr(slot, "is_compileable", False) and not is_static:
+        # Early versions of transformers 5 count a static slot's tokens by looking for what is not zero in it.
+        raise MaskError(
+            f"a static cache of this version of transformers ({type(slot).__name__}) cannot be kept right for a "
+            "skipped block; update transformers, or use the dynamic cache"
+        )
     # In a graph that torch.compile makes, no object's class can be exchanged: a growing slot gets zeros there.
     filled = zeros or (torch.compiler.is_compiling() and not is_static)
     if filled and shape is not None:

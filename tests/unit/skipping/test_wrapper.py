@@ -6,6 +6,8 @@ import weakref
 import pytest
 import torch
 from torch import nn
+from transformers import DynamicCache
+from transformers.cache_utils import DynamicLayer
 
 from maskprof import BlockMask, BlockMaskWrapper, MaskError, find_blocks
 from tests.support.tiny_models import BLOCKS, tiny_model
@@ -281,3 +283,37 @@ def test_ranges_name_each_part_of_a_turn(model):
     skipped = {f"block.{i:02d}.{part}": 2 for i in (1, 3) for part in ("skipped", "mask_check")}
     cache_work = {f"block.{i:02d}.cache.{part}": 1 for i in (1, 3) for part in ("dummy", "reuse")}
     assert counts == active | skipped | cache_work
+
+
+def test_a_cache_without_slots_is_refused_and_not_passed_over():
+    class ForeignCache:
+        def get_seq_length(self):
+            return 0
+
+    class Block(nn.Module):
+        def forward(self, x, past_key_values=None):
+            return x + 1
+
+    class Decoder(nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.layers = nn.ModuleList([Block(), Block()])
+
+        def forward(self, input_ids, use_cache=False):
+            x, cache = torch.ones(*input_ids.shape, 4), ForeignCache()
+            for layer in self.layers:
+                x = layer(x, past_key_values=cache)
+            return x
+
+    with pytest.raises(MaskError, match="keeps its cache in a ForeignCache"):
+        find_blocks(Decoder())
+
+
+def test_a_static_slot_that_hides_its_length_is_refused(model):
+    class OldStaticLayer(DynamicLayer):
+        is_compileable = True
+
+    cache = DynamicCache(config=model.config)
+    cache.layers[3] = OldStaticLayer()
+    with BlockMaskWrapper(model, HALF), pytest.raises(MaskError, match="a static cache of this version"):
+        model(input_ids=ids(), past_key_values=cache, use_cache=True)
