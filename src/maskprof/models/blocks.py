@@ -136,8 +136,8 @@ def _refuse_foreign_caches(model: nn.Module, calls: list[_Call]) -> None:
         for value in (*call.args, *call.kwargs.values()):
             if hasattr(value, "get_seq_length") and not is_cache(value):
                 raise MaskError(
-                    f"{type(model).__name__} keeps its cache in a {type(value).__name__}, which has no slots that could be "
-                    "kept right for a skipped block; a newer transformers may do better"
+                    f"{type(model).__name__} keeps its cache in a {type(value).__name__}, with no slots that could "
+                    "be kept right for a skipped block; a newer transformers may do better"
                 )
 
 
