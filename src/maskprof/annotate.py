@@ -6,8 +6,8 @@ alone (category `cpu_op`). So phases and blocks get the former, the inside of th
 runs use neither: their forward has no range at all.
 """
 
-from collections.abc import Callable, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import torch
@@ -27,12 +27,6 @@ def fine_range(name: str) -> AbstractContextManager[Any]:
     """A cheap range for the skip path; may be entered again and again, though not inside itself."""
     range_: AbstractContextManager[Any] = _FastRange(name) if _FastRange is not None else coarse_range(name)
     return range_
-
-
-@contextmanager
-def no_range(_name: str) -> Iterator[None]:
-    """What clean runs pass where a traced run passes `coarse_range`."""
-    yield
 
 
 def write_empty_turns(count: int, between: Callable[[], object]) -> None:
