@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from maskprof.masks.mask import BlockMask
     from maskprof.models.blocks import find_blocks
     from maskprof.skipping.wrapper import BlockMaskWrapper
-    from maskprof.traces.reader import read_trace
+    from maskprof.traces.finding import find_traces
+    from maskprof.traces.reader import read_trace, read_traces
 
 _HOMES = {
     "BlockMask": "maskprof.masks.mask",
@@ -32,7 +33,9 @@ _HOMES = {
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
     "find_blocks": "maskprof.models.blocks",
+    "find_traces": "maskprof.traces.finding",
     "read_trace": "maskprof.traces.reader",
+    "read_traces": "maskprof.traces.reader",
 }
 
 __all__ = [
@@ -46,7 +49,9 @@ __all__ = [
     "TraceError",
     "__version__",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 

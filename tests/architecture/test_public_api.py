@@ -19,7 +19,9 @@ NAMES = [
     "TraceError",
     "__version__",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 
