@@ -133,7 +133,7 @@ class OperatorTime:
     """All calls of one operator on the host.
 
     `self_us` leaves out the operators called inside, on the same thread. `device_us` and `kernel_count` are of
-    the kernels whose innermost operator this is.
+    the kernels whose innermost operator this is. `category` is what the name says, or `other`.
     """
 
     name: str
@@ -142,6 +142,7 @@ class OperatorTime:
     self_us: float
     device_us: float
     kernel_count: int
+    category: str = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +171,8 @@ class RangeTime:
         launch_count: launch calls inside.
         breakdown: the same as for the whole trace, of what was launched inside; device time's span is from the
             first to the last event launched inside, summed over the ranges.
+        elsewhere_kernel_count, elsewhere_device_us: kernels that other threads launched while such a range was
+            open, and their time. A backward pass runs on a thread of its own: with it inside, these are not 0.
     """
 
     name: str
@@ -179,6 +182,8 @@ class RangeTime:
     kernel_count: int
     launch_count: int
     breakdown: Breakdown
+    elsewhere_kernel_count: int = 0
+    elsewhere_device_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
