@@ -23,11 +23,13 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         TraceError: if no range has that name.
     """
     launches = link_launches(trace)
-    evidence = gather(trace, launches)
+    evidence = gather(trace, launches, within)
     facts = trace_facts(trace, evidence.work)
-    whole = whole_breakdown(evidence)
     ranges = range_times(evidence)
-    account = trace_account(trace, evidence.work, evidence.calls, whole)
+    whole = whole_breakdown(evidence)
+    if within is not None:
+        ranges, whole = ranges[:-1], ranges[-1].breakdown
+    account = trace_account(evidence, whole)
     return TraceSummary(
         facts=facts,
         headline=headline(facts, whole, account),

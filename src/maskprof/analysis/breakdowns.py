@@ -6,8 +6,8 @@ from itertools import pairwise
 
 import numpy as np
 
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import DeviceSums
-from maskprof.analysis.device_work import Kind
 from maskprof.analysis.kernel_categories import operator_category
 from maskprof.analysis.pair_sums import PairTable
 from maskprof.results.trace_summary import (
@@ -137,17 +137,19 @@ def _operators(tables: Tables, rows: int) -> list[tuple[OperatorTime, ...]]:
 def _device_time(sums: DeviceSums | None, streams: Int64s, row: int) -> DeviceTime | None:
     if sums is None:
         return None
-    span, launch, gap, other = (
-        int(column[row]) for column in (sums.span_ns, sums.launch_ns, sums.gap_ns, sums.other_ns)
+    span, launch, gap, other, elsewhere = (
+        int(column[row])
+        for column in (sums.span_ns, sums.launch_ns, sums.gap_ns, sums.other_ns, sums.elsewhere_ns)
     )
     return DeviceTime(
         kernel_count=int(sums.kernels[row]),
         kernel_time_us=int(sums.kernel_ns[row]) / 1000,
-        busy_us=(span - launch - gap - other) / 1000,
+        busy_us=(span - launch - gap - other - elsewhere) / 1000,
         span_us=span / 1000,
         idle_launch_us=launch / 1000,
         idle_gap_us=gap / 1000,
         idle_other_us=other / 1000,
+        elsewhere_us=elsewhere / 1000,
         memcpy_count=int(sums.copies[row]),
         memcpy_us=int(sums.copy_ns[row]) / 1000,
         memset_count=int(sums.memsets[row]),

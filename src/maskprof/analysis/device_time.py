@@ -12,8 +12,8 @@ returns at r,
   device's cost between kernels, a dependency on a copy or another stream, or a graph's own scheduling;
 - where the launch is not in the trace, no cause can be told.
 
-**Within a range** only what was launched inside counts as busy. Where the device worked for others in a gap, that part
-is no waiting for the host: it goes to the device's own gaps.
+**Within a range** only what was launched inside counts as busy. Where the device worked for others in a gap, it was
+not idle: that part is counted by itself.
 """
 
 from collections.abc import Iterator
@@ -21,7 +21,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis.device_work import Calls, DeviceWork, Kind
+from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.device_work import Calls, DeviceWork
 from maskprof.analysis.pairs import PIECE, Pairs
 from maskprof.traces.columns import Bools, Int64s
 
@@ -43,6 +44,7 @@ class DeviceSums:
     launch_ns: Int64s
     gap_ns: Int64s
     other_ns: Int64s
+    elsewhere_ns: Int64s
     communication_ns: Int64s
     exposed_ns: Int64s
 
@@ -128,14 +130,16 @@ class DeviceClock:
         """Give each gap to its cause."""
         linked = self._linked[item]
         reached = np.clip(self._launched[item], since, until)
-        waiting = reached - since
+        waiting, rest = reached - since, until - reached
         if self._busy is not None:
-            waiting -= self._busy.until(reached) - self._busy.until(since)
-        rest = until - since - waiting
+            before, between, after = (self._busy.until(time) for time in (since, reached, until))
+            waiting -= between - before
+            rest -= after - between
+            np.add.at(self._sums["elsewhere_ns"], owner, after - before)
         for column, values, chosen in (
             ("launch_ns", waiting, linked),
             ("gap_ns", rest, linked),
-            ("other_ns", until - since, ~linked),
+            ("other_ns", waiting + rest, ~linked),
         ):
             np.add.at(self._sums[column], owner[chosen], values[chosen])
 

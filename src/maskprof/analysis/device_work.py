@@ -1,28 +1,16 @@
 """What the device did, by the order of its starts, and the host's calls that launched it."""
 
 from dataclasses import dataclass
-from enum import IntEnum
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.host_axis import HostAxis
-from maskprof.traces.categories import KERNEL, MEMCPY, MEMSET
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches
 
 Int8s = NDArray[np.int8]
-
-
-class Kind(IntEnum):
-    """What a device event is."""
-
-    KERNEL = 0
-    COPY = 1
-    MEMSET = 2
-
-
-_KINDS = {KERNEL: Kind.KERNEL, MEMCPY: Kind.COPY, MEMSET: Kind.MEMSET}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -105,7 +93,7 @@ def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[Devic
     return DeviceWork(
         origin_ns=origin,
         rows=rows,
-        kind=_kind_table(trace)[events.category[rows]],
+        kind=device_kinds(trace, rows),
         start_ns=start,
         end_ns=end,
         stream=_streams(trace, rows),
@@ -132,10 +120,6 @@ def _calls(launch_rows: Int64s, axis: HostAxis) -> tuple[Int32s, Int32s]:
     linked = launch_rows >= 0
     call[linked] = place[np.searchsorted(by_row, launch_rows[linked])]
     return by_row[order], call
-
-
-def _kind_table(trace: Trace) -> Int8s:
-    return np.array([_KINDS.get(category, Kind.KERNEL) for category in trace.categories], dtype=np.int8)
 
 
 def _streams(trace: Trace, rows: Int32s) -> Int32s:

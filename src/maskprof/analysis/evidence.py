@@ -8,10 +8,11 @@ from numpy.typing import NDArray
 from maskprof.analysis.breakdowns import Labels
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.host_axis import HostAxis
-from maskprof.analysis.host_ranges import HostRanges, find_host_ranges, range_rows
+from maskprof.analysis.host_ranges import HostRanges, find_host_ranges, joined, range_rows
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE, categorise
 from maskprof.analysis.launches import CallFigures, call_figures
 from maskprof.analysis.operators import Operators, operator_rows, sum_operators
+from maskprof.analysis.scope import in_scope, named_scope
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches
 
@@ -53,13 +54,24 @@ class Evidence:
         return np.where(self.work.call >= 0, _at(self.operators.of_call, self.work.call), -1)
 
 
-def gather(trace: Trace, launches: Launches) -> Evidence:
-    """Find all evidence in a trace."""
+def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evidence:
+    """Find all evidence in a trace.
+
+    With `within`, only ranges that begin inside ranges of that name are kept, and behind them stand those
+    together, as one range more.
+
+    Raises:
+        TraceError: if no range has that name.
+    """
     ranges_at, operators_at = range_rows(trace), operator_rows(trace)
     calls_at = launches.launch_rows[launches.linked].astype(np.int32)
     axis = HostAxis.of(trace, (ranges_at, operators_at, calls_at))
     work, calls = device_work(trace, launches, axis)
     ranges = find_host_ranges(trace, axis, ranges_at)
+    if within is not None:
+        scope = named_scope(trace, ranges, within)
+        inside = in_scope(scope, axis.group_of(ranges_at), axis.keys(ranges_at))
+        ranges = joined(find_host_ranges(trace, axis, ranges_at[inside]), scope)
     operators = sum_operators(trace, axis, operators_at, ranges, calls)
     category = _categories(trace, work, operators)
     label, labels = _labels(trace, work, category)

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.traces.columns import Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 
 _ROOM = 2**62
 _PIECE = 2**17
@@ -57,6 +57,12 @@ class HostAxis:
     @property
     def groups(self) -> int:
         return -(-len(self.threads) // self.threads_per_group)
+
+    def knows(self, rows: Int64s) -> Bools:
+        """Which rows are of the axis' threads, at times that it reaches."""
+        codes, events = _thread_codes(self.trace, rows), self.trace.events
+        since = events.ts_ns[rows] - self.origin_ns
+        return np.isin(codes, self.threads) & (since >= 0) & (since < self.width_ns)
 
     def group_of(self, rows: Int64s | Int32s) -> Int64s:
         """The group of each row's thread."""

@@ -1,6 +1,7 @@
 """The named ranges of a trace's host threads, as the pieces of time that they cover."""
 
 from dataclasses import dataclass
+from fnmatch import fnmatchcase
 
 import numpy as np
 
@@ -34,6 +35,20 @@ class HostRanges:
 
     def __len__(self) -> int:
         return len(self.names)
+
+    def named(self, pattern: str) -> "HostRanges":
+        """Only those whose name matches; `*` and `?` stand for any text and any character."""
+        kept = np.flatnonzero([name == pattern or fnmatchcase(name, pattern) for name in self.names])
+        chosen = np.isin(self.name, kept)
+        return HostRanges(
+            names=tuple(self.names[i] for i in kept),
+            count=self.count[kept],
+            host_ns=self.host_ns[kept],
+            name=np.searchsorted(kept, self.name[chosen]).astype(np.int64),
+            group=self.group[chosen],
+            start_key=self.start_key[chosen],
+            end_key=self.end_key[chosen],
+        )
 
 
 def range_rows(trace: Trace) -> Int32s:
@@ -82,6 +97,19 @@ def merged(ranges: HostRanges, name: str) -> HostRanges:
         group=parts[1],
         start_key=parts[2],
         end_key=parts[3],
+    )
+
+
+def joined(ranges: HostRanges, more: HostRanges) -> HostRanges:
+    """Both, those of `more` behind, under numbers of their own even where the names are the same."""
+    return HostRanges(
+        names=ranges.names + more.names,
+        count=np.concatenate((ranges.count, more.count)),
+        host_ns=np.concatenate((ranges.host_ns, more.host_ns)),
+        name=np.concatenate((ranges.name, more.name + len(ranges))),
+        group=np.concatenate((ranges.group, more.group)),
+        start_key=np.concatenate((ranges.start_key, more.start_key)),
+        end_key=np.concatenate((ranges.end_key, more.end_key)),
     )
 
 

@@ -12,8 +12,9 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS
-from maskprof.traces.categories import MEMCPY, MEMSET, OPERATOR
+from maskprof.analysis.device_kinds import Kind, device_kinds, is_mtia
+from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS, PLAIN_OPERATORS
+from maskprof.traces.categories import MTIA, OPERATOR
 from maskprof.traces.columns import Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, innermost, nest
 
@@ -21,8 +22,12 @@ OTHER = "other"
 CATEGORY_TABLE = tuple(CATEGORIES)
 
 _OTHER = CATEGORY_TABLE.index(OTHER)
-_BY_EVENT = {MEMCPY: "copy", MEMSET: "memset"}
+# What an MTIA runs is a whole compiled graph under a name of the user's; other kernels' names are judged.
+_KINDS = {Kind.KERNEL: "fused", Kind.COPY: "copy", Kind.MEMSET: "memset"}
+_CODE_OF_KIND = np.array([CATEGORY_TABLE.index(_KINDS[kind]) for kind in Kind], dtype=np.int8)
 
+_BACKWARD = re.compile(r"(_backward|backward\d*)$")
+_CATEGORY_OF_PLAIN = {name: category for category, names in PLAIN_OPERATORS.items() for name in names}
 _BRACKETS = re.compile(r"[<>()]")
 _MANGLED = re.compile(r"_zn[kvr]*(?=\d)")
 _CLOSES = {">": "<", ")": "("}
@@ -48,14 +53,13 @@ def categorise(
     `operators_of` gives, for positions in `rows`, the name codes of the operators that launched them, or -1. It is
     asked only for kernels whose names say nothing.
     """
-    events = trace.events
-    by_event = np.full(len(trace.categories), -1, dtype=np.int8)
-    for code, category in enumerate(trace.categories):
-        if category in _BY_EVENT:
-            by_event[code] = CATEGORY_TABLE.index(_BY_EVENT[category])
-    codes = by_event[events.category[rows]]
-    kernels = np.flatnonzero(codes < 0)
-    names = events.name[rows[kernels]]
+    kinds = device_kinds(trace, rows)
+    codes = _CODE_OF_KIND[kinds]
+    is_kernel = kinds == Kind.KERNEL
+    if MTIA in trace.categories:
+        is_kernel &= ~is_mtia(trace, rows)
+    kernels = np.flatnonzero(is_kernel)
+    names = trace.events.name[rows[kernels]]
     by_name = np.full(len(trace.names), -1, dtype=np.int8)
     for name in np.unique(names).tolist():
         by_name[name] = CATEGORY_TABLE.index(kernel_category(trace.names[name]))
@@ -108,7 +112,9 @@ def kernel_category(name: str) -> str:
 @lru_cache(maxsize=65536)
 def operator_category(name: str) -> str:
     """The category that an operator's name says, or `other`."""
-    return _first(name.lower(), OPERATORS) or OTHER
+    lower = name.lower()
+    plain = _BACKWARD.sub("", lower.rpartition(":")[2].strip()).rstrip("_")
+    return _first(lower, OPERATORS) or _CATEGORY_OF_PLAIN.get(plain, OTHER)
 
 
 def kernel_head(name: str) -> str:

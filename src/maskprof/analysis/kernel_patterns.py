@@ -47,35 +47,15 @@ class Family:
     default: str | None
 
 
-_COMMUNICATION = (
-    "nccl",
-    "hccl",
-    "multimem_",
-    "all_reduce",
-    "allreduce",
-    "all_gather",
-    "allgather",
-    "reduce_scatter",
-    "reducescatter",
-    "all_to_all",
-    "alltoall",
-    "all2all",
-    "sendrecv",
-    "cross_device_reduce",
-    "one_shot_",
-    "two_shot_",
-    "oneshot",
-    "twoshot",
-    "quickreduce",
-    "quick_reduce",
-    "lamport",
-    "userbuffers",
-    "nvshmem",
-    "rocshmem",
-    "symm_mem",
-    "deep_ep::",
-    "msccl",
-    "ipc_barrier",
+def _tokens(text: str) -> tuple[str, ...]:
+    return tuple(text.split())
+
+
+_COMMUNICATION = _tokens(
+    "nccl hccl multimem_ all_reduce allreduce all_gather allgather reduce_scatter reducescatter "
+    "all_to_all alltoall all2all sendrecv cross_device_reduce one_shot_ two_shot_ oneshot twoshot "
+    "quickreduce quick_reduce lamport userbuffers nvshmem rocshmem symm_mem deep_ep:: msccl "
+    "ipc_barrier"
 )
 
 FAMILIES = (
@@ -91,17 +71,9 @@ FAMILIES = (
         default="gemm",
     ),
     Family(
-        heads=(
-            "^triton_poi_",
-            "^triton_red_",
-            "^triton_per_",
-            "^triton_spl_",
-            "^triton_mix_",
-            "^triton_for_",
-            "^triton_foreach_",
-            "^triton_unk_",
-            "^triton__",
-            "^triton_fused_",
+        heads=_tokens(
+            "^triton_poi_ ^triton_red_ ^triton_per_ ^triton_spl_ ^triton_mix_ ^triton_for_ "
+            "^triton_foreach_ ^triton_unk_ ^triton__ ^triton_fused_"
         ),
         rows=(),
         default="fused",
@@ -141,14 +113,7 @@ FAMILIES = (
     ),
     # Composable Kernel: kentry is its launcher, and not "try"; the operation is the first argument.
     Family(
-        heads=(
-            "ck_tile::kentry",
-            "ck_tile6kentry",
-            "ck_tile::kernel_",
-            "ck::kernel_",
-            "ck17kernel",
-            "_zn2ck",
-        ),
+        heads=("ck_tile::kentry", "ck_tile::kernel_", "ck::kernel_"),
         rows=(
             ("attention", ("fmha", "attention")),
             ("moe", ("moe", "grouped_gemm", "groupedgemm", "topksoftmax", "topk_softmax")),
@@ -179,124 +144,45 @@ HEADS = (
     # Writers of the cache are called flash too: before attention.
     (
         "kv_cache",
-        (
-            "reshape_and_cache",
-            "store_kvcache",
-            "store_kv_cache",
-            "kv_indices",
-            "kv_buffer",
-            "concat_and_cache",
-            "page_indices",
-            "append_paged_kv",
-            "req_to_token",
-            "copy_blocks_kernel",
-            "swap_blocks",
-            "gather_cache",
-            "update_kv_cache",
-            "cache_kernel",
-            "cachekernel",
+        _tokens(
+            "reshape_and_cache store_kvcache store_kv_cache kv_indices kv_buffer concat_and_cache "
+            "page_indices append_paged_kv req_to_token copy_blocks_kernel swap_blocks gather_cache "
+            "update_kv_cache cache_kernel cachekernel"
         ),
     ),
     # `_combined_routing_memset` and `_finalize_matmul_scatter` are parts of an expert layer: before all others.
     (
         "moe",
-        (
-            "moe",
-            "_matmul_ogs",
-            "^_topk_forward",
-            "^_topk_backward",
-            "_combined_routing",
-            "_bitmatrix",
-            "_finalize_matmul",
-            "_routing",
-            "routingindices",
-            "topkgating",
-            "topk_gating",
-            "grouped_topk",
-            "grouped_gemm",
-            "groupedgemm",
-            "group_gemm",
-            "groupgemm",
-            "dynbatch",
-            "expert",
+        _tokens(
+            "moe _matmul_ogs ^_topk_forward ^_topk_backward _combined_routing _bitmatrix "
+            "_finalize_matmul _routing routingindices topkgating topk_gating grouped_topk "
+            "grouped_gemm groupedgemm group_gemm groupgemm dynbatch expert"
         ),
     ),
     (
         "attention",
-        (
-            "flash_fwd",
-            "flash_bwd",
-            "flash::",
-            "flash_mla",
-            "flash_attn",
-            "flashattn",
-            "fmha",
-            "attention",
-            "attn",
-            "sdpa",
-            "sage_fwd",
-            "mha_fwd",
-            "mha_bwd",
-            "mla_decode",
-            "mla_reduce",
-            "decode_mla",
-            "batchprefill",
-            "batchdecode",
-            "singleprefill",
-            "singledecode",
-            "mergestate",
-            "splitkv",
-            "^_fwd_kernel",
-            "^_fwd_grouped_kernel",
-            "^_bwd_kernel",
-            "compute_dot_do_o",
-            "=reduce_segments",
+        _tokens(
+            "flash_fwd flash_bwd flash:: flash_mla flash_attn flashattn fmha attention attn sdpa "
+            "sage_fwd prefill mha_fwd mha_bwd mla_decode mla_reduce decode_mla batchprefill batchdecode "
+            "singleprefill singledecode mergestate splitkv ^_fwd_kernel ^_fwd_grouped_kernel "
+            "^_bwd_kernel compute_dot_do_o =reduce_segments"
         ),
     ),
     (
         "recurrent",
-        (
-            "selective_scan",
-            "selective_state",
-            "chunk_scan",
-            "chunk_state",
-            "chunk_cumsum",
-            "state_passing",
-            "delta_rule",
-            "fused_recurrent",
-            "rnncell",
-            "rnn_cell",
-            "lstm",
-            "gru_cell",
-            "_elementwisernn",
+        _tokens(
+            "selective_scan selective_state chunk_scan chunk_state chunk_cumsum state_passing "
+            "delta_rule fused_recurrent rnncell rnn_cell lstm gru_cell _elementwisernn"
         ),
     ),
     # A norm that quantises its output, adds a residual or shifts is a norm; cudnn's are in a namespace that
     # says convolution otherwise.
     (
         "norm",
-        (
-            "layer_norm",
-            "layernorm",
-            "rms_norm",
-            "rmsnorm",
-            "batch_norm",
-            "batchnorm",
-            "bn_fw",
-            "bn_bw",
-            "group_norm",
-            "groupnorm",
-            "instance_norm",
-            "gammabeta",
-            "rowwisemoments",
-            "computeinternalgradients",
-            "computefusedparams",
-            "ln_fwd",
-            "ln_bwd",
-            "l2norm",
-            "l2_norm",
-            "qk_norm",
-            "norm_kernel",
+        _tokens(
+            "layer_norm layernorm rms_norm rmsnorm batch_norm batchnorm bn_fw bn_bw group_norm "
+            "groupnorm instance_norm gammabeta rowwisemoments computeinternalgradients "
+            "computefusedparams ln_fwd ln_bwd l2norm l2_norm qk_norm norm_kernel"
         ),
     ),
     ("rope", ("rotary", "rope")),
@@ -305,186 +191,62 @@ HEADS = (
         "optimizer",
         ("adam_", "adamw", "adagrad_kernel", "sgd_kernel", "lamb_kernel", "fusedadam", "cautious_lamb"),
     ),
+    # torch.topk gathers, too.
+    ("sort", ("gathertopk", "sbtopk", "mbtopk")),
     # split_embedding_backward_codegen_rowwise_adagrad updates its table, and is fbgemm's embedding nevertheless.
     (
         "embedding",
-        (
-            "embedding",
-            "pooled_embs",
-            "fbgemm",
-            "indexselect",
-            "index_select",
-            "indexfunc",
-            "index_put",
-            "index_copy",
-            "index_add",
-            "indexing_backward",
-            "gather",
-            "scatter",
-            "bounds_check_indices",
-            "linearize_index",
-            "permute_indices",
-            "offsets_range",
-            "lengths_range",
-            "recat_",
-            "to_dense_representation",
-            "jagged",
-            "lookup",
-            "token_ids",
-            "krnl_partial",
-            "partial_segment",
-            "sum_and_scatter",
-            "compute_grad_weight",
+        _tokens(
+            "embedding pooled_embs fbgemm indexselect index_select indexfunc index_put index_copy "
+            "index_add indexing_backward gather scatter bounds_check_indices linearize_index "
+            "permute_indices offsets_range lengths_range recat_ to_dense_representation jagged lookup "
+            "token_ids krnl_partial partial_segment sum_and_scatter compute_grad_weight"
         ),
     ),
     # Names of convolutions say gemm too (igemm, implicit_gemm): before it.
     (
         "conv",
-        (
-            "convol",
-            "conv1d",
-            "conv2d",
-            "conv3d",
-            "_conv",
-            "convnet",
-            "scudnn",
-            "cudnn",
-            "fprop",
-            "dgrad",
-            "wgrad",
-            "winograd",
-            "igemm_fwd",
-            "igemm_bwd",
-            "igemm_wrw",
-            "implicit_gemm",
-            "nchwtonhwc",
-            "nhwctonchw",
-            "im2col",
-            "col2im",
-            "miopen",
-            "batched_transpose_",
-            "subtensorop",
-            "pool",
-            "upsample",
-            "interpolate",
-            "grid_sampler",
+        _tokens(
+            "convol conv1d conv2d conv3d conv_ convnet fft2d scudnn cudnn fprop dgrad wgrad winograd "
+            "igemm_fwd igemm_bwd igemm_wrw implicit_gemm nchwtonhwc nhwctonchw im2col col2im miopen "
+            "batched_transpose_ subtensorop pool upsample interpolate grid_sampler"
         ),
     ),
     # Before reductions, since splitKreduce ends a matrix product; before copies and quantising, since marlin
     # and its kind are products of quantised weights.
     (
         "gemm",
-        (
-            "gemm",
-            "gemv",
-            "cijk_",
-            "nvjet",
-            "splitkreduce",
-            "splitk_reduce",
-            "wvsplitk",
-            "matmul",
-            "^bmm_",
-            "_mm_kernel",
-            "cublas",
-            "hipblas",
-            "marlin",
-            "machete",
-            "flatmm",
-            "s16816",
-            "s1688",
-            "s884",
-            "wgmma",
-            "trsm_",
-            "syrk",
-            "dot_kernel",
-            "reduce_1block",
-            "epilogue::impl::globalkernel",
+        _tokens(
+            "gemm gemv cijk_ nvjet splitkreduce splitk_reduce wvsplitk matmul mul_mat ^bmm_ _mm_kernel cublas "
+            "hipblas marlin machete flatmm s16816 s1688 s884 wgmma trsm_ syrk dot_kernel "
+            "reduce_1block epilogue::impl::globalkernel"
         ),
     ),
     ("reduction", ("quantile",)),
     ("quantise", ("quant", "cast_transpose", "scaled_fp8", "to_mxfp", "to_nvfp")),
     (
         "sort",
-        (
-            "sort",
-            "topk",
-            "top_k",
-            "scan",
-            "radix",
-            "unique",
-            "histogram",
-            "cumsum",
-            "cumprod",
-            "compactinit",
-            "multinomial",
-            "sampling",
-            "sampler",
-            "adjacent_difference",
+        _tokens(
+            "sort topk top_k scan radix unique histogram cumsum cumprod compactinit multinomial "
+            "sampling sampler adjacent_difference"
         ),
     ),
     (
         "reduction",
-        (
-            "reduce",
-            "argmax",
-            "argmin",
-            "sum_kernel",
-            "mean_kernel",
-            "nll_loss",
-            "median",
-            "kthvalue",
-            "allclose",
-        ),
+        _tokens("reduce argmax argmin sum_kernel mean_kernel nll_loss median kthvalue allclose"),
     ),
     # _foreach_copy, CatArrayBatchedCopy; `Memcpy` and `Memset` as kernels of ROCm's runtime.
     (
         "copy",
-        (
-            "copy",
-            "memcpy",
-            "transpose",
-            "permute",
-            "concat",
-            "cat_",
-            "_cast",
-            "cast_",
-            "reorder",
-            "pad_kernel",
-        ),
+        _tokens("copy memcpy transpose permute concat cat_ _cast cast_ reorder pad_kernel"),
     ),
     ("memset", ("memset", "fillbuffer")),
     (
         "elementwise",
-        (
-            "elementwise",
-            "pointwise",
-            "act_and_mul",
-            "activation",
-            "silu",
-            "gelu",
-            "swiglu",
-            "relu",
-            "sigmoid",
-            "dropout",
-            "fill",
-            "arange",
-            "random",
-            "distribution",
-            "bernoulli",
-            "philox",
-            "triu",
-            "tril",
-            "clamp",
-            "masked",
-            "add_kernel",
-            "mul_kernel",
-            "scale_kernel",
-            "bias",
-            "axpy",
-            "scal_kernel",
-            "loops",
-            "compare",
-            "where",
+        _tokens(
+            "elementwise pointwise act_and_mul activation silu gelu swiglu relu sigmoid dropout fill "
+            "arange random distribution bernoulli philox triu tril clamp masked add_kernel mul_kernel "
+            "scale_kernel bias axpy scal_kernel loops compare where"
         ),
     ),
     ("fused", ("^fused_", "nvfuser", "cudacodegen")),
@@ -499,160 +261,35 @@ OPERATORS = (
     ("norm", ("norm",)),
     ("softmax", ("softmax", "cross_entropy")),
     ("rope", ("rotary", "rope")),
-    (
-        "embedding",
-        ("embedding", "gather", "scatter", "::index", "fbgemm::", "take", "masked_select", "nonzero"),
-    ),
-    ("conv", ("conv", "pool", "upsample", "interpolate")),
-    (
-        "gemm",
-        (
-            "::mm",
-            "::addmm",
-            "::bmm",
-            "::baddbmm",
-            "::linear",
-            "::matmul",
-            "::mv",
-            "::addmv",
-            "::dot",
-            "::einsum",
-            "_mm",
-            "gemm",
-            "mkldnn_linear",
-            "linearbackward",
-            "mmbackward",
-        ),
-    ),
+    ("embedding", _tokens("embedding gather scatter fbgemm:: masked_select nonzero index_ indexput")),
+    ("conv", _tokens("conv1d conv2d conv3d convolution conv_ pool upsample interpolate")),
+    ("gemm", ("gemm", "_mm", "matmul", "mkldnn_linear")),
     ("quantise", ("quant",)),
     ("optimizer", ("optimizer", "_fused_adam", "_fused_sgd", "_fused_adagrad")),
-    ("recurrent", ("lstm", "gru", "rnn", "selective_scan")),
-    ("fused", ("^triton_", "compiledfxgraph", "torch-compiled", "graph_launch")),
-    (
-        "sort",
-        (
-            "sort",
-            "topk",
-            "cumsum",
-            "cumprod",
-            "unique",
-            "multinomial",
-            "searchsorted",
-            "bucketize",
-            "histc",
-            "bincount",
-        ),
-    ),
-    (
-        "copy",
-        (
-            "copy",
-            "::to",
-            "clone",
-            "::cat",
-            "stack",
-            "contiguous",
-            "transpose",
-            "permute",
-            "repeat",
-            "pad",
-            "roll",
-            "flip",
-            "_local_scalar_dense",
-            "::item",
-            "pin_memory",
-        ),
-    ),
+    ("recurrent", ("lstm", "gru_cell", "rnn", "selective_scan")),
+    ("fused", ("^triton_", "compiledfxgraph", "torch-compiled")),
+    ("sort", _tokens("sort topk cumsum cumprod unique multinomial searchsorted bucketize histc bincount")),
+    ("copy", _tokens("copy _local_scalar_dense pin_memory transpose_ constant_pad")),
     ("memset", ("memset",)),
-    (
-        "reduction",
-        (
-            "::sum",
-            "::mean",
-            "::max",
-            "::min",
-            "::amax",
-            "::amin",
-            "::argmax",
-            "::argmin",
-            "::all",
-            "::any",
-            "::var",
-            "::std",
-            "::prod",
-            "logsumexp",
-            "loss",
-            "::equal",
-        ),
-    ),
-    (
-        "elementwise",
-        (
-            "::add",
-            "::sub",
-            "::rsub",
-            "::mul",
-            "::div",
-            "::pow",
-            "::sqrt",
-            "::rsqrt",
-            "::exp",
-            "::log",
-            "::sin",
-            "::cos",
-            "::tanh",
-            "::neg",
-            "::abs",
-            "::reciprocal",
-            "::where",
-            "::masked_fill",
-            "::fill",
-            "::zero",
-            "::ones",
-            "::full",
-            "::arange",
-            "::eq",
-            "::ne",
-            "::lt",
-            "::le",
-            "::gt",
-            "::ge",
-            "logical_",
-            "bitwise_",
-            "::clamp",
-            "::minimum",
-            "::maximum",
-            "::floor",
-            "::ceil",
-            "::round",
-            "::remainder",
-            "::sigmoid",
-            "::silu",
-            "::gelu",
-            "::relu",
-            "::threshold",
-            "::dropout",
-            "::native_dropout",
-            "::bernoulli",
-            "::uniform",
-            "::normal",
-            "::rand",
-            "::triu",
-            "::tril",
-            "::isnan",
-            "::isinf",
-            "::nan_to_num",
-            "::addcmul",
-            "::addcdiv",
-            "::lerp",
-            "_foreach_",
-            "::hardtanh",
-            "::leaky_relu",
-            "::erf",
-            "::sign",
-            "act_and_mul",
-        ),
-    ),
+    ("reduction", ("loss", "logsumexp")),
+    ("elementwise", ("_foreach_", "act_and_mul", "dropout", "logical_", "bitwise_")),
 )
 """(category, tokens), tried in order on an operator's lower-case name: for kernels that say nothing themselves,
 and for operators on the host."""
+
+PLAIN_OPERATORS = {
+    "gemm": _tokens("mm addmm bmm baddbmm addbmm linear mv addmv dot vdot einsum"),
+    "embedding": _tokens("index take indexselect put"),
+    "copy": _tokens("to clone cat stack contiguous repeat pad roll flip item fill_from"),
+    "reduction": _tokens(
+        "sum mean max min amax amin argmax argmin all any var std prod equal median aminmax"
+    ),
+    "elementwise": _tokens(
+        "add sub rsub mul div pow sqrt rsqrt exp exp2 expm1 log log2 log1p sin cos tan tanh neg abs "
+        "reciprocal where masked_fill fill zero zeros ones full arange eq ne lt le gt ge clamp "
+        "clamp_min clamp_max minimum maximum floor ceil round trunc remainder fmod sigmoid silu gelu "
+        "relu threshold threshold_ bernoulli uniform normal rand randn randint triu tril isnan isinf "
+        "isfinite nan_to_num addcmul addcdiv lerp hardtanh leaky_relu elu mish softplus erf sign square"
+    ),
+}
+"""category -> operators that are called exactly so, without namespace, trailing underscore and `Backward0`."""

@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.breakdowns import Tables, breakdowns
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import DeviceClock, whole_pieces
-from maskprof.analysis.device_work import Kind
 from maskprof.analysis.evidence import Evidence
-from maskprof.analysis.host_ranges import HostRanges, stretches
+from maskprof.analysis.host_ranges import stretches
 from maskprof.analysis.launches import launch_facts
 from maskprof.analysis.pair_sums import PairSums
 from maskprof.analysis.range_members import Members, event_pieces, range_members
@@ -43,7 +43,7 @@ def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
     ranges = evidence.ranges
     members = range_members(ranges, evidence.calls)
     launches = _launches(evidence, members)
-    found = range_breakdowns(evidence, ranges, members, launches)
+    found = _breakdowns(evidence, members, launches)
     during = _kernels_during(evidence)
     return tuple(
         RangeTime(
@@ -64,10 +64,9 @@ def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
     )
 
 
-def range_breakdowns(
-    evidence: Evidence, ranges: HostRanges, members: Members, launches: list[LaunchFacts | None]
-) -> list[Breakdown]:
-    """One for each name of `ranges`."""
+def _breakdowns(evidence: Evidence, members: Members, launches: list[LaunchFacts | None]) -> list[Breakdown]:
+    """One for each name of range."""
+    ranges = evidence.ranges
     work = evidence.work
     clock = DeviceClock(work, evidence.calls, len(ranges.name), evidence.is_communication, others=True)
     counters = _Counters.of(evidence, len(ranges))

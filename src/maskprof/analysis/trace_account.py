@@ -2,20 +2,33 @@
 
 import numpy as np
 
-from maskprof.analysis.device_work import Calls, DeviceWork
+from maskprof.analysis.device_work import DeviceWork
+from maskprof.analysis.evidence import Evidence
 from maskprof.results.trace_summary import Breakdown, TraceAccount
-from maskprof.traces.columns import Bools, Trace
+from maskprof.traces.columns import Bools
 
 
-def trace_account(trace: Trace, work: DeviceWork, calls: Calls, whole: Breakdown) -> TraceAccount:
-    """Count what is linked to a launch, what is not and why, and what fell in no category."""
+def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
+    """Count what is linked to a launch, what is not and why, and what fell in no category.
+
+    `whole` is what the report shows; where that is only a part of the trace, a note says how much is outside.
+    """
+    work = evidence.work
     linked = work.call >= 0
     before = _queued_before(work, linked)
-    events_per_call = np.diff(calls.bounds)
+    events_per_call = np.diff(evidence.calls.bounds)
     unclassified = [kernel for kernel in whole.kernels if kernel.category == "other"]
     unclassified_us = sum(kernel.total_us for kernel in unclassified)
     kernel_us = sum(kernel.total_us for kernel in whole.kernels)
-    read = trace.account
+    read = evidence.trace.account
+    notes = read.notes
+    outside = len(work) - sum(category.count for category in whole.categories)
+    if outside:
+        note = (
+            f"{outside} of {len(work)} device events were launched outside of the chosen ranges, or on other "
+            "threads, and are in no figure"
+        )
+        notes = (*notes, note)
     return TraceAccount(
         events_kept=read.events,
         events_other=read.other,
@@ -31,7 +44,7 @@ def trace_account(trace: Trace, work: DeviceWork, calls: Calls, whole: Breakdown
         unclassified_pct=100 * unclassified_us / kernel_us if kernel_us else 0.0,
         truncated=read.truncated,
         ignored_bytes=read.ignored_bytes,
-        notes=read.notes,
+        notes=notes,
     )
 
 

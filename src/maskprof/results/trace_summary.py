@@ -44,17 +44,20 @@ class TraceFacts:
 class DeviceTime:
     """How the device spent its time; all streams of all devices taken together.
 
-    `busy_us + idle_launch_us + idle_gap_us + idle_other_us == span_us`, of a range as of the whole.
+    `busy_us + idle_us + elsewhere_us == span_us`, of a range as of the whole, where `idle_us` is the sum of the
+    three kinds of idle time.
 
     Attributes:
         kernel_count: kernels (copies and memsets not counted).
         kernel_time_us: sum of the kernels' durations.
         busy_us: union of kernel, copy and memset intervals.
         span_us: from the first device event's start to the last one's end.
-        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound).
+        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound): until its launch
+            call returned, or until the shortest delay of a launch had passed since it began.
         idle_gap_us: idle although the next event had been launched: the device's own gap between kernels,
             or waiting for an event of another stream.
         idle_other_us: idle before events whose launch is not in the trace, so that no cause can be told.
+        elsewhere_us: of a range: between its events, while the device ran what was launched outside of it.
         memcpy_us, memset_us: sums of durations.
         communication_us: union of communication kernels; `exposed_communication_us` is the part of it during
             which no other kernel runs.
@@ -75,11 +78,17 @@ class DeviceTime:
     communication_us: float
     exposed_communication_us: float
     streams: int
+    elsewhere_us: float = 0.0
+
+    @property
+    def idle_us(self) -> float:
+        """Time of the span in which the device did nothing."""
+        return self.idle_launch_us + self.idle_gap_us + self.idle_other_us
 
     @property
     def idle_pct(self) -> float:
         """Share of the span without device work, in percent; 0 for an empty span."""
-        return 100.0 * (1.0 - self.busy_us / self.span_us) if self.span_us > 0 else 0.0
+        return 100.0 * self.idle_us / self.span_us if self.span_us > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
