@@ -2,6 +2,7 @@
 
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
+from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
 from maskprof.analysis.trace_account import trace_account
 from maskprof.analysis.trace_facts import trace_facts
@@ -27,12 +28,14 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
     facts = trace_facts(trace, evidence.work)
     ranges = range_times(evidence)
     whole = whole_breakdown(evidence)
+    gap = longest_gap(trace, evidence.work, evidence.calls)
     if within is not None:
+        gap = None
         ranges, whole = ranges[:-1], ranges[-1].breakdown
     account = trace_account(evidence, whole)
     return TraceSummary(
         facts=facts,
-        headline=headline(facts, whole, account),
+        headline=headline(facts, whole, account, gap),
         whole=whole,
         ranges=ranges,
         blocks=None,
