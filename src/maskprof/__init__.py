@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
+    from maskprof.analysis.analyze import analyze
     from maskprof.errors import (
         ConfigError,
         MaskError,
@@ -32,6 +33,7 @@ _HOMES = {
     "ModelError": "maskprof.errors",
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
+    "analyze": "maskprof.analysis.analyze",
     "find_blocks": "maskprof.models.blocks",
     "find_traces": "maskprof.traces.finding",
     "read_trace": "maskprof.traces.reader",
@@ -48,6 +50,7 @@ __all__ = [
     "ResultError",
     "TraceError",
     "__version__",
+    "analyze",
     "find_blocks",
     "find_traces",
     "read_trace",
