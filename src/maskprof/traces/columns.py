@@ -1,8 +1,10 @@
 """A trace as columns: one numpy array per field, names as integers into tables."""
 
+import os
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
 from pathlib import PurePath
 from typing import Any, NamedTuple, TypeAlias
 
@@ -113,6 +115,18 @@ class Trace:
     def world_size(self) -> int | None:
         """How many ranks the job had, from the metadata; None where it does not say."""
         return self._distributed("world_size")
+
+    def to_pandas(self) -> Any:
+        """All events as a `pandas.DataFrame`, names resolved; the columns are those of `traces.frames`."""
+        return import_module("maskprof.traces.frames").to_pandas(self)
+
+    def to_polars(self) -> Any:
+        """All events as a `polars.DataFrame`, names resolved; the columns are those of `traces.frames`."""
+        return import_module("maskprof.traces.frames").to_polars(self)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write all events to a Parquet file, names resolved; the columns are those of `traces.frames`."""
+        import_module("maskprof.traces.frames").to_parquet(self, path)
 
     def _distributed(self, key: str) -> int | None:
         info = self.metadata.get("distributedInfo")

@@ -10,7 +10,11 @@ from maskprof.traces.events import DECODE_ERRORS, ExactEvent, exact_events, loos
 
 # Between two events; also between two objects of a list inside one event, hence the joining below.
 _BETWEEN = re.compile(rb"\}\s*,\s*(?=\{)")
-_BACKSLASH = re.compile(rb'\\(?:["\\/bfnrt]|u[0-9a-fA-F]{4})|\\')
+# A whole escape (both halves of a character beyond the first 65536 together), or a lone backslash.
+_BACKSLASH = re.compile(
+    rb'\\(?:["\\/bfnrt]|u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|u[0-9a-fA-F]{4})|\\'
+)
+_HALF = re.compile(rb"\\u[dD][89a-fA-F]..\Z", re.DOTALL)
 _NOT_A_NUMBER = re.compile(rb"(?<=[:,\[])(\s*)-?(?:NaN|nan|Infinity|inf)(?=\s*[,}\]])")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _CONTROL_TO_BLANK = bytes(max(b, ord(" ")) for b in range(256))
@@ -53,16 +57,22 @@ def repaired(text: bytes, tally: Tally, *, start: int = 0) -> bytes:
         mended = mended.decode("utf-8", "replace").encode()
         note("bytes that are not UTF-8 were replaced", error.start)
     if b"\\" in mended:
-        escaped = _BACKSLASH.sub(lambda m: m[0] if len(m[0]) > 1 else rb"\\", mended)
+        escaped = _BACKSLASH.sub(_sound_escape, mended)
         if escaped != mended:
             mended = escaped
-            lone = (m.start() for m in _BACKSLASH.finditer(text) if len(m[0]) == 1)
-            note("lone backslashes were taken literally", next(lone, 0))
+            bad = (m.start() for m in _BACKSLASH.finditer(text) if _sound_escape(m) != m[0])
+            note("lone backslashes were taken literally, halves of characters replaced", next(bad, 0))
     numbers, count = _NOT_A_NUMBER.subn(rb"\1null", mended)
     if count:
         found = _NOT_A_NUMBER.search(text.translate(_CONTROL_TO_BLANK))
         note("NaN and Infinity were read as null", found.end(1) if found else 0)
     return numbers
+
+
+def _sound_escape(match: re.Match[bytes]) -> bytes:
+    if len(match[0]) == 1:
+        return rb"\\"
+    return rb"\ufffd" if _HALF.match(match[0]) else match[0]
 
 
 def array_end(text: bytes, error: Exception) -> int | None:

@@ -164,7 +164,7 @@ def test_where_null_and_timeless_events_were(tmp_path):
     [
         (b"op250\x01", "control characters were replaced by blanks"),
         (b"op250\xff", "bytes that are not UTF-8 were replaced"),
-        (b"op250\\q", "lone backslashes were taken literally"),
+        (b"op250\\q", "lone backslashes were taken literally, halves of characters replaced"),
     ],
 )
 def test_where_text_was_mended(tmp_path, bad, note):

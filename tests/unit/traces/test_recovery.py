@@ -111,6 +111,12 @@ def test_wrong_gzip_checksum_loses_nothing(tmp_path, text):
         (b'"op150\x01\n"', "op150  ", "control characters"),
         (b'"op150\xff"', "op150\N{REPLACEMENT CHARACTER}", "not UTF-8"),
         (b'"op150\\q"', "op150\\q", "lone backslashes"),
+        (
+            b'"op150\\ud83d \\ud83d\\ude00 \\\\ud83d"',
+            "op150\ufffd \U0001f600 \\ud83d",
+            "halves of characters",
+        ),
+        (b'"op150\\uDE00\\uDE00"', "op150\ufffd\ufffd", "halves of characters"),
     ],
 )
 def test_bad_characters_are_mended(tmp_path, text, bad, name, note):
