@@ -3,6 +3,7 @@
 Nothing is said that the figures beside it do not show: where a trace cannot tell, the sentence says so.
 """
 
+import re
 from collections.abc import Iterable
 
 from maskprof.analysis.kernel_categories import kernel_head
@@ -268,6 +269,9 @@ def _words(category: str) -> str:
 
 def _short(name: str) -> str:
     head = kernel_head(name)
+    if head.startswith("cutlass::") and "<" in name:
+        # The wrapper's name says nothing; its argument is the kernel.
+        head = re.split(r"[<>(,]", name)[1]
     return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
 
 
