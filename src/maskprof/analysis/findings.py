@@ -29,6 +29,7 @@ _MOVING = frozenset(
 )
 """Categories of kernels that do little arithmetic for what they read and write."""
 
+_COMPUTING = frozenset(("gemm", "attention", "moe", "conv"))
 
 _WORDS = {
     "gemm": "matrix products",
@@ -70,7 +71,7 @@ def headline(
         sentences = _host_alone(facts, whole, account)
     else:
         sentences = [
-            _verdict(facts, device),
+            _verdict(facts, whole, device),
             *_longest(device, gap),
             *_launching(whole, device),
             *_work(whole, device),
@@ -80,17 +81,18 @@ def headline(
     return (*sentences, *_reservations(account))
 
 
-def _verdict(facts: TraceFacts, device: DeviceTime) -> str:
+def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
     span = device.span_us
     parts = _parts(device)
     bound, most = max(parts.items(), key=lambda part: part[1])
     devices = _devices(facts)
-    elsewhere = f", {_percent(device.elsewhere_us, span)} of it on other work" if device.elsewhere_us else ""
-    works = f"{devices} {_verb(facts, 'work')} {_percent(device.busy_us, span)} of {_time(span)}{elsewhere}"
+    works = f"{devices} {_verb(facts, 'work')} {_percent(device.busy_us, span)} of {_time(span)}"
+    if device.elsewhere_us:
+        works += f" on this and {_percent(device.elsewhere_us, span)} on what was launched outside of it"
     alone = f"{_percent(device.exposed_communication_us, span)} with nothing but communication"
     waits = f"waiting {_percent(device.idle_launch_us, span)} for the host's next launch"
     lead = {
-        "work": "Bound by the device's own work",
+        "work": f"Bound by the device's own work{_most_of(whole)}",
         "communication": "Bound by communication",
         "launch": "Bound by the host (launch-bound)",
         "gap": "Idle for the most part, and not for want of launches",
@@ -146,9 +148,7 @@ def _longest(device: DeviceTime, gap: LongestGap | None) -> Iterable[str]:
             )
     yield (
         f"One gap of {_time(gap.us)} is {_percent(gap.us, idle)} of the idle time: before {_short(gap.before)}, "
-        f"{why}; without it the device would work {rest:.1%} of the time.".replace("%", " %").replace(
-            "  %", " %"
-        )
+        f"{why}; without it the device would work {_percent(rest, 1)} of the time."
     )
 
 
@@ -177,14 +177,28 @@ def _work(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
     top = next(iter(whole.kernels), None)
     if top is not None and top.share >= _TOP and top.category not in {"elementwise", "communication"}:
         yield f"{_short(top.name)} takes {_percent(top.share, 1)} of the kernels' time."
-    computing = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
-    moving = sum(kernel.total_us for kernel in whole.kernels if kernel.category in _MOVING)
-    if computing and moving >= _MOST * computing and not _idles(device):
+    moving = _share_in(whole, _MOVING)
+    if moving >= _MOST and not _idles(device):
         aside = ", communication aside," if device.communication_us else ""
         yield (
-            f"{_percent(moving, computing)} of the kernels' time{aside} is in kernels that do little arithmetic for "
+            f"{_percent(moving, 1)} of the kernels' time{aside} is in kernels that do little arithmetic for "
             "what they read and write: memory bounds them."
         )
+
+
+def _most_of(whole: Breakdown) -> str:
+    if _share_in(whole, _MOVING) >= _MOST:
+        return ", for the most part memory traffic"
+    if _share_in(whole, _COMPUTING) >= _MOST:
+        return ", for the most part matrix products and attention"
+    return ""
+
+
+def _share_in(whole: Breakdown, categories: frozenset[str]) -> float:
+    """The share of some categories in the kernels' time, communication aside."""
+    of_all = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
+    of_these = sum(kernel.total_us for kernel in whole.kernels if kernel.category in categories)
+    return of_these / of_all if of_all else 0.0
 
 
 def _observer(facts: TraceFacts, device: DeviceTime) -> Iterable[str]:
@@ -277,7 +291,8 @@ def _short(name: str) -> str:
 
 def _percent(part: float, whole: float) -> str:
     share = 100 * part / whole
-    return f"{share:.0f} %" if 1 <= share < 99 else f"{share:.1f} %"  # noqa: PLR2004
+    # Whole percents, but nothing is called all or none that is not.
+    return f"{share:.1f} %" if 0 < share < 1 or 99 <= share < 100 else f"{share:.0f} %"  # noqa: PLR2004
 
 
 def _time(us: float) -> str:

@@ -60,7 +60,9 @@ def test_a_full_queue_shows_no_floor_so_it_is_limited(tmp_path):
 
 
 def test_without_a_launch_no_cause_is_told(tmp_path):
-    builder = TraceBuilder().kernel("a", 100, 20, 1).kernel("b", 130, 10, 2).launch(133, 3).kernel("c", 150, 1, 3)
+    builder = (
+        TraceBuilder().kernel("a", 100, 20, 1).kernel("b", 130, 10, 2).launch(133, 3).kernel("c", 150, 1, 3)
+    )
     # 130 is not linked; 150 was launched at 133, while b ran: its delay of 17 is the floor.
     assert idle(device_time(builder, tmp_path)) == (10, 0, 10)
 
@@ -113,10 +115,18 @@ def test_a_range_has_the_time_of_what_was_launched_inside(tmp_path):
 def test_spans_of_a_range_that_comes_again_are_summed(tmp_path):
     builder = TraceBuilder()
     for i in range(3):
-        builder.annotation("step", 1000 * i, 100).launch(1000 * i + 10, 2 * i + 1).launch(1000 * i + 20, 2 * i + 2)
+        builder.annotation("step", 1000 * i, 100).launch(1000 * i + 10, 2 * i + 1).launch(
+            1000 * i + 20, 2 * i + 2
+        )
         builder.kernel("a", 1000 * i + 20, 10, 2 * i + 1).kernel("b", 1000 * i + 35, 10, 2 * i + 2)
     (step,) = analyze(builder.read(tmp_path)).ranges
-    assert (step.count, step.host_us, step.device_us, step.kernel_count, step.launch_count) == (3, 300, 60, 6, 6)
+    assert (step.count, step.host_us, step.device_us, step.kernel_count, step.launch_count) == (
+        3,
+        300,
+        60,
+        6,
+        6,
+    )
     device = step.breakdown.device
     assert (device.busy_us, device.span_us, idle(device)) == (60, 75, (0, 15, 0))
 

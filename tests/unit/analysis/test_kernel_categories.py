@@ -154,7 +154,9 @@ TRAPS = {
         "igemm_fwd_gtcx3_nhwc_fp16_bx0_ex1_bt256x64x32",
         "cudnn_infer_ampere_scudnn_128x64_relu_xregs_large_nn_v1",
     ],
-    "softmax": ["void (anonymous namespace)::softmax_warp_forward<float, float, float, 8, true, false>(float*)"],
+    "softmax": [
+        "void (anonymous namespace)::softmax_warp_forward<float, float, float, 8, true, false>(float*)"
+    ],
     "rope": ["void vllm::rotary_embedding_kernel<c10::BFloat16, true>(long const*, c10::BFloat16*)"],
     "quantise": [
         "void vllm::scaled_fp8_quant_kernel_strided<c10::BFloat16, c10::Float8_e4m3fn>(int)",

@@ -8,7 +8,9 @@ from tests.support.traces import TraceBuilder
 
 
 def by_name(breakdown):
-    return {o.name: (o.count, o.total_us, o.self_us, o.device_us, o.kernel_count) for o in breakdown.operators}
+    return {
+        o.name: (o.count, o.total_us, o.self_us, o.device_us, o.kernel_count) for o in breakdown.operators
+    }
 
 
 @pytest.fixture(params=[2**16, 2, 1], ids=["one window", "windows of two", "windows of one"])
@@ -48,7 +50,10 @@ class TestOperators:
     def test_a_launch_before_all_operators_and_one_after_the_last_began(self, tmp_path):
         builder = TraceBuilder().launch(1, 1).op("a", 10, 5).op("b", 20, 50).launch(60, 2)
         builder.kernel("k", 100, 3, 1).kernel("k", 110, 4, 2)
-        assert by_name(analyze(builder.read(tmp_path)).whole) == {"a": (1, 5, 5, 0, 0), "b": (1, 50, 50, 4, 1)}
+        assert by_name(analyze(builder.read(tmp_path)).whole) == {
+            "a": (1, 5, 5, 0, 0),
+            "b": (1, 50, 50, 4, 1),
+        }
 
     def test_our_own_ranges_are_no_operators(self, tmp_path):
         builder = TraceBuilder().op("phase.decode", 0, 100).op("block.00.cache.dummy", 10, 50)
@@ -60,7 +65,9 @@ class TestOperators:
 
     def test_in_ranges(self, tmp_path):
         builder = TraceBuilder().op("outer", 0, 100)
-        builder.annotation("step", 10, 50).op("a", 20, 20).op("b", 25, 5).annotation("late", 70, 20).op("a", 75, 5)
+        builder.annotation("step", 10, 50).op("a", 20, 20).op("b", 25, 5).annotation("late", 70, 20).op(
+            "a", 75, 5
+        )
         builder.launch(26, 1).kernel("k", 200, 9, 1).launch(41, 2).kernel("k", 300, 1, 2)
         summary = analyze(builder.read(tmp_path))
         ranges = {r.name: by_name(r.breakdown) for r in summary.ranges}
