@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from maskprof.masks.mask import BlockMask
     from maskprof.models.blocks import find_blocks
     from maskprof.skipping.wrapper import BlockMaskWrapper
-    from maskprof.traces.reader import read_trace
+    from maskprof.traces.finding import find_traces
+    from maskprof.traces.reader import read_trace, read_traces
 
 _HOMES = {
     "BlockMask": "maskprof.masks.mask",
@@ -34,7 +35,9 @@ _HOMES = {
     "TraceError": "maskprof.errors",
     "analyze": "maskprof.analysis.analyze",
     "find_blocks": "maskprof.models.blocks",
+    "find_traces": "maskprof.traces.finding",
     "read_trace": "maskprof.traces.reader",
+    "read_traces": "maskprof.traces.reader",
 }
 
 __all__ = [
@@ -49,7 +52,9 @@ __all__ = [
     "__version__",
     "analyze",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 

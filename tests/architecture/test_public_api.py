@@ -20,7 +20,9 @@ NAMES = [
     "__version__",
     "analyze",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 
