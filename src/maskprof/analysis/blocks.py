@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from maskprof.analysis.block_turns import DeviceCategories, phases_of_turns
 from maskprof.analysis.blocks_from_annotations import turns_from_annotations
 from maskprof.analysis.blocks_from_modules import turns_from_modules
+from maskprof.analysis.blocks_from_period import blocks_from_period
 from maskprof.analysis.blocks_from_ranges import turns_from_ranges
 from maskprof.results.trace_summary import Blocks
 from maskprof.traces.columns import Trace
@@ -32,4 +33,5 @@ def search_blocks(
     if turns is not None:
         phases = phases_of_turns(trace, launches, turns, categories)
         return BlockSearch(blocks=Blocks(source=turns.source, phases=phases, note=turns.note))
-    return BlockSearch(blocks=None, reason="no blocks")
+    found = blocks_from_period(trace, launches, categories)
+    return BlockSearch(blocks=None, reason=found) if isinstance(found, str) else BlockSearch(blocks=found)

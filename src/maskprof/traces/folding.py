@@ -144,7 +144,6 @@ class ColumnFold:
         for column, values in part.items():
             self._parts[column].append(values)
 
-
     def _input_codes(self, events: Sequence[RawEvent] | Sequence[ExactEvent], args: list[Args]) -> Int32s:
         codes = np.full(len(args), -1, dtype=np.int32)
         dims = [a.input_dims for a in args]
