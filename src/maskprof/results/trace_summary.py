@@ -9,8 +9,9 @@ range, all with the same fields, so that a step is read as the whole is.
 from dataclasses import dataclass
 from typing import Literal
 
-BlockSource = Literal["ranges", "modules", "period"]
-"""How blocks were found: by our ranges, by the profiler's module ranges, by a repeating sequence of kernels."""
+BlockSource = Literal["ranges", "modules", "annotations", "period"]
+"""How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
+list of blocks, by a repeating sequence of kernels."""
 
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
@@ -108,10 +109,13 @@ class KernelTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryTime:
-    """All device events of one category, copies and memsets among them; `share` is of all of their time."""
+    """All device events of one category, copies and memsets among them; `share` is of all of their time.
+
+    `count` is a whole number but in a block's figures, which are means per step.
+    """
 
     category: str
-    count: int
+    count: float
     total_us: float
     share: float
 
@@ -208,7 +212,8 @@ class BlockTime:
         copy_us, copy_count: copies and memsets launched inside; for a skipped block its dummy cache.
         operator_count: operators called inside, nested ones too.
         bubble_us: device idle time between the last device event launched before the block and the first one
-            after it, for a skipped block; None for others and without a device.
+            after it, for a skipped block; None for others and without a device. Skipped blocks that follow one
+            another share one bubble by their time on the host, so that bubbles can be added up.
         categories: of the kernels launched inside, per step.
     """
 
@@ -230,8 +235,8 @@ class BlockTime:
 class BlockPhase:
     """All blocks in one phase, whose `steps` they are means over.
 
-    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `outside_device_us` is
-    device time of the phase that is in no block.
+    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `device_us` is of the
+    kernels launched in the phase, `outside_device_us` the part of it that is in no block.
     """
 
     phase: str
