@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskprof import analyze
-from maskprof.analysis import operators, pair_sums, pairs
+from maskprof.analysis import narrow, operators, pair_sums
 from maskprof.traces.reader import read_trace
 from tests.support.traces import TraceBuilder
 
@@ -84,9 +84,7 @@ def pieces(request):
     patch = pytest.MonkeyPatch()
     if request.param == "pieces":
         patch.setattr(operators, "_WINDOW", 2)
-        patch.setattr(pairs, "PIECE", 3)
-        patch.setattr("maskprof.analysis.device_time.PIECE", 3)
-        patch.setattr("maskprof.analysis.range_members.PIECE", 3)
+        patch.setattr(narrow, "PIECE", 3)
         patch.setattr(pair_sums, "_DENSE", 0)
         patch.setattr(pair_sums, "_MERGE_AT", 2)
     yield
@@ -131,7 +129,7 @@ def test_operators_against_a_count_of_moments(made):
             expected[name][0] += 1
             expected[name][1] += duration
     for tid, thread in threads.items():
-        for name, cat, start, end, of, launched in events:
+        for _, cat, start, end, of, launched in events:
             if of == tid and cat == "kernel":
                 around = [o for o in thread["ops"] if o[1] <= launched <= o[1] + o[2]]
                 if around:
@@ -201,7 +199,7 @@ def test_a_scope_is_the_range_of_that_name(made, within):
     builder, threads, _ = made
     names = {n for t in threads.values() for n, _, _ in t["ranges"]}
     if not any(
-        n == within or within == "*" or within.startswith("Prof") and n.startswith("Prof") for n in names
+        n == within or within == "*" or (within.startswith("Prof") and n.startswith("Prof")) for n in names
     ):
         return
     with tempfile.TemporaryDirectory() as folder:
