@@ -222,9 +222,8 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
     elif operators:
         lead = "A trace of the host alone: it holds no work of a device."
     else:
-        return [
-            f"The trace holds {_count(facts.events, 'event')} with a duration, but no operators and no work of a device."
-        ]
+        held = _count(facts.events, "event")
+        return [f"The trace holds {held} with a duration, but no operators and no work of a device."]
     if not total:
         return [lead]
     by_category: dict[str, float] = {}

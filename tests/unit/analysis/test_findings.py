@@ -19,7 +19,10 @@ def test_bound_by_the_host(said):
     for i in range(4):
         builder.launch(100 * i, i + 1).kernel("gemm", 100 * i + 5, 10, i + 1)
     assert said(builder) == [
-        "Bound by the host (launch-bound): the NVIDIA A100 works 13 % of 310 us, waiting 87 % for the host's next launch.",
+        (
+            "Bound by the host (launch-bound): the NVIDIA A100 works 13 % of 310 us, "
+            "waiting 87 % for the host's next launch."
+        ),
         "A kernel takes 10 us on average and launches come 77.5 us apart; on average 0.0 events are queued before one.",
         "Of the device's work, matrix products 100 %.",
         "gemm takes 100 % of the kernels' time.",
@@ -33,8 +36,10 @@ def test_bound_by_matrix_products(said):
         name = "void cutlass::Kernel2<cutlass_80_gemm>(Params)" if i < 3 else "relu_kernel"
         builder.launch(2 * i, i + 1).kernel(name, 100 * i + 10, 100, i + 1)
     assert said(builder) == [
-        "Bound by the device's own work, for the most part matrix products and attention: "
-        "the NVIDIA A100 works 100 % of 400 us.",
+        (
+            "Bound by the device's own work, for the most part matrix products and attention: "
+            "the NVIDIA A100 works 100 % of 400 us."
+        ),
         "The host runs ahead: a launch finds 2 events queued on average and its work starts after 157 us (median).",
         "Of the device's work, matrix products 75 %, elementwise kernels 25 %.",
         "cutlass_80_gemm takes 75 % of the kernels' time.",
@@ -48,8 +53,10 @@ def test_bound_by_memory_traffic(said):
         "Bound by the device's own work, for the most part memory traffic: device 0 works 100 % of 200 us.",
         "The host runs ahead: a launch finds 1 event queued on average and its work starts after 99 us (median).",
         "Of the device's work, elementwise kernels 45 %, softmax 30 %, matrix products 25 %.",
-        "75 % of the kernels' time is in kernels that do little arithmetic for what they read and write: "
-        "memory bounds them.",
+        (
+            "75 % of the kernels' time is in kernels that do little arithmetic for what they read and write: "
+            "memory bounds them."
+        ),
     ]
 
 
@@ -71,11 +78,15 @@ def test_idle_although_launched(said):
         .kernel("void a::b<3>(int)", 200, 20, 2)
     )
     assert said(builder)[:2] == [
-        "Idle for the most part, and not for want of launches: device 0 works 19 % of 210 us, "
-        "idle 81 % although the next event was launched.",
-        "One gap of 170 us is 100 % of the idle time: before a::b, which had been launched: "
-        "it waited for another stream or for something outside of the trace; "
-        "without it the device would work 100 % of the time.",
+        (
+            "Idle for the most part, and not for want of launches: device 0 works 19 % of 210 us, "
+            "idle 81 % although the next event was launched."
+        ),
+        (
+            "One gap of 170 us is 100 % of the idle time: before a::b, which had been launched: "
+            "it waited for another stream or for something outside of the trace; "
+            "without it the device would work 100 % of the time."
+        ),
     ]
 
 
@@ -102,10 +113,14 @@ def test_no_single_thing(said):
 
 def test_launches_that_are_missing(said):
     assert said(TraceBuilder().kernel("gemm", 0, 20, 1).kernel("gemm", 100, 20, 2)) == [
-        "Idle for the most part, for reasons that this trace cannot tell: device 0 works 33 % of 120 us, "
-        "idle 67 % before events whose launch is not in the trace.",
-        "One gap of 80 us is 100 % of the idle time: before gemm, whose launch is not in the trace; "
-        "without it the device would work 100 % of the time.",
+        (
+            "Idle for the most part, for reasons that this trace cannot tell: device 0 works 33 % of 120 us, "
+            "idle 67 % before events whose launch is not in the trace."
+        ),
+        (
+            "One gap of 80 us is 100 % of the idle time: before gemm, whose launch is not in the trace; "
+            "without it the device would work 100 % of the time."
+        ),
         "Of the device's work, matrix products 100 %.",
         "gemm takes 100 % of the kernels' time.",
         "2 of 2 device events have no launch in the trace: they count in all figures, and in no range.",
@@ -124,8 +139,10 @@ def test_graphs_and_several_devices(said):
     builder = TraceBuilder(deviceProperties=[*A100, {"id": 1, "name": "NVIDIA A100"}]).graph_launch(0, 1)
     builder.kernel("gemm", 10, 20, 1).kernel("gemm", 10, 20, 1, device=1)
     assert said(builder) == [
-        "Bound by the device's own work, for the most part matrix products and attention: "
-        "2 devices (NVIDIA A100) work 100 % of 20 us.",
+        (
+            "Bound by the device's own work, for the most part matrix products and attention: "
+            "2 devices (NVIDIA A100) work 100 % of 20 us."
+        ),
         "Of the device's work, matrix products 100 %.",
         "gemm takes 100 % of the kernels' time.",
         "2 of 2 device events come from launches of whole graphs, inside of which no operators are recorded.",
