@@ -189,7 +189,7 @@ TRAPS = {
     "elementwise": [
         (
             "void at::native::unrolled_elementwise_kernel<at::native::CUDAFunctor_add<float>, "
-            "at::detail::Array<char*, 3>, TrivialOffsetCalculator<2, unsigned int>, at::native::memory::LoadWithCast<2>>(int)"
+            "at::detail::Array<char*, 3>, at::native::memory::LoadWithCast<2>>(int)"
         ),
         "_ZN7sgl_hip10activation18act_and_mul_kernelI14__hip_bfloat16TnPFT_RKS3_EXadL_Z4siluIS2_ES3_S5_EEEEvPS3_PS4_i",
         "void (anonymous namespace)::elementwise_kernel_with_index<int, at::native::arange_cuda_out(int)>(int)",
