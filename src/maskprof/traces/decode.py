@@ -88,7 +88,9 @@ class _Decoder:
         sound = account.with_duration + account.other + account.unpaired
         if account.lost and not sound:
             raise TraceError(
-                "is no profiler trace: its list holds no trace events that could be read, "
+                f"holds no whole event: it is cut off at byte {account.text_bytes}"
+                if account.truncated
+                else "is no profiler trace: its list holds no trace events that could be read, "
                 f"beginning with {account.lost_at[0]}"
             )
         if self._bare and not sound and not account.lost:

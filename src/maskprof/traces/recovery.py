@@ -93,6 +93,9 @@ def array_end(text: bytes, error: Exception) -> int | None:
             items = loose_items.decode(b"[" + text[:stop] + b"]")
         except DECODE_ERRORS:
             continue
+        if text[stop + 1 : stop + 64].lstrip(b" \t\r\n").startswith((b'"', b":")):
+            # No list of events ends inside an object.
+            return None
         # What a damaged event leaves may end a list too, but one of its own.
         return stop if not items or _is_event(items[-1]) else None
     return None
