@@ -26,7 +26,7 @@ _ATTENDS = re.compile(
     r"chunk_scan|ssd_|state_passing|wkv|delta_rule|linear_attn|retention",
     re.IGNORECASE,
 )
-_EDGE = re.compile(r"indexselect|vectorized_gather|embedding|argmax|multinomial|sampl", re.IGNORECASE)
+_EDGE = re.compile(r"indexselect|vectorized_gather|embedding|arange|argmax|multinomial|sampl", re.IGNORECASE)
 _NO_EDGE = re.compile(r"rotary|rope", re.IGNORECASE)
 _LEADS = re.compile(r"norm", re.IGNORECASE)
 _TRAINS = ("autograd::engine", "Optimizer.")
