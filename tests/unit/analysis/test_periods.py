@@ -198,7 +198,10 @@ def test_prefill_and_decoding_that_share_some_kernels():
             "steps have different numbers of blocks (4, 5, 9)",
         ),
     ],
-    ids=["nothing", "two blocks", "one kernel", "convolutions", "steps", "a small part", "several blocks", "cut off", "unequal"],
+    ids=[
+        "nothing", "two blocks", "one kernel", "convolutions", "steps", "a small part", "several blocks", "cut off",
+        "unequal",
+    ],
 )  # fmt: skip
 def test_what_is_not_convincing(written, reason):
     assert _borders(written) == reason
