@@ -158,7 +158,7 @@ class _Model:
 
     def _id(self, counter: str) -> tuple[int, str]:
         self.counters[counter] += 1
-        return 1_000 + self.counters[counter], counter
+        return 200_000 + self.counters[counter], counter
 
     def _range(self, name: str, category: str, dur_ns: int) -> None:
         self.host.event(

@@ -56,6 +56,7 @@ class Measured:
     total: dict[str, list[float]] = field(default_factory=dict)
     wall: dict[str, list[float]] = field(default_factory=dict)
     peak_mb: dict[str, list[float]] = field(default_factory=dict)
+    failed: dict[str, str] = field(default_factory=dict)
 
 
 class Server:
@@ -66,7 +67,7 @@ class Server:
         self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self._answer()
 
-    def read(self, path: Path) -> dict[str, float]:
+    def read(self, path: Path) -> dict[str, Any]:
         assert self._process.stdin is not None
         self._process.stdin.write(f"{path}\n")
         self._process.stdin.flush()
@@ -91,8 +92,12 @@ def inside(measured: Measured, readers: Sequence[str], rounds: int) -> None:
     try:
         for number in range(rounds + 1):
             for reader in random.sample(readers, len(readers)):
+                if reader in measured.failed:
+                    continue
                 parts = servers[reader].read(measured.path)
-                if number:
+                if "failed" in parts:
+                    measured.failed[reader] = parts["failed"]
+                elif number:
                     measured.load.setdefault(reader, []).append(parts["load"])
                     measured.total.setdefault(reader, []).append(sum(parts.values()))
     finally:
@@ -122,7 +127,9 @@ def whole(measured: Measured, readers: Sequence[str], rounds: int) -> None:
 def measure(path: Path, readers: Sequence[str], rounds: int) -> Measured:
     measured = Measured(path=path, text_mb=len(read_text(str(path))) / MB)
     inside(measured, readers, rounds)
-    whole(measured, readers, rounds)
+    whole(measured, [reader for reader in readers if reader not in measured.failed], rounds)
+    for reader, error in measured.failed.items():
+        print(f"{reader} failed on {path.name}: {error[:200]}", file=sys.stderr)
     print(f"measured {path.name}", file=sys.stderr)
     return measured
 
@@ -173,7 +180,7 @@ def whole_table(files: Sequence[Measured]) -> list[str]:
             *(
                 f"{spread(one.wall.get(reader, []), 2)}<br>{spread(one.peak_mb.get(reader, []), 0)}"
                 if reader in one.wall
-                else "not run"
+                else ("failed" if reader in one.failed else "not run")
                 for reader in TITLES
             ),
             spread(ratios(one.wall, "maskprof", one.wall, "hta"), 2),

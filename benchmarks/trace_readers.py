@@ -134,13 +134,18 @@ READERS: dict[str, Callable[[], Callable[[str], Parts]]] = {
 
 
 def main() -> None:
+    answer: dict[str, Any]
     run = READERS[sys.argv[1]]()
     if sys.argv[2] != "--serve":
         run(sys.argv[2])
         return
     print("ready", flush=True)
     for line in sys.stdin:
-        print(json.dumps(run(line.rstrip("\n"))), flush=True)
+        try:
+            answer = run(line.rstrip("\n"))
+        except Exception as error:  # noqa: BLE001  (what others fail on is a finding)
+            answer = {"failed": repr(error)}
+        print(json.dumps(answer), flush=True)
 
 
 if __name__ == "__main__" and len(sys.argv) > 2:
