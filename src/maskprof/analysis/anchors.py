@@ -21,8 +21,6 @@ class AnchoredRuns:
     Attributes:
         anchors: positions of the anchors, ascending; shape (anchors,).
         first, count: each run's first anchor and number of anchors; shape (runs,).
-        complete: whether the run is a whole step; shape (runs,). Others are cut off by the window's edges.
-        blocks: how many blocks a step has.
         typical: the codes from one anchor up to the next, in the commonest form; shape (kernels of a block,).
         regular: how many pairs of neighbours hold a typical block.
     """
@@ -30,31 +28,11 @@ class AnchoredRuns:
     anchors: Int64s
     first: Int64s
     count: Int64s
-    complete: Bools
-    blocks: int
     typical: Int64s
     regular: int
 
-    @property
-    def rank(self) -> tuple[int, int, int]:
-        """By what the best of several is chosen: most blocks in whole steps, most of them regular, fewest strays."""
-        return int(self.count[self.complete].sum()), self.regular, -len(self.anchors)
 
-
-def best_anchors(sequence: KernelSequence, rules: Rules) -> AnchoredRuns | str:
-    """The anchors that find most blocks, or a sentence on why there are none."""
-    best: AnchoredRuns | None = None
-    reason = "no sequence of kernels repeats often enough"
-    for anchors in _candidates(sequence.tokens, rules):
-        found = _assess(sequence, anchors, rules)
-        if isinstance(found, str):
-            reason = found
-        elif best is None or found.rank > best.rank:
-            best = found
-    return reason if best is None else best
-
-
-def _candidates(tokens: Int64s, rules: Rules) -> Iterator[Int64s]:
+def anchor_candidates(tokens: Int64s, rules: Rules) -> Iterator[Int64s]:
     """Positions of single kernels, and of pairs, that come back at nearly equal distances."""
     if len(tokens) < rules.fewest_blocks * rules.shortest_block:
         return
@@ -95,15 +73,18 @@ class _Units:
         regular: holds a typical block, and little else.
         deviant: holds something else with an attention in it, which may be a block of another kind.
         attends: holds an attention.
+        edge: holds a kernel of a step's beginning or end.
     """
 
     regular: Bools
     deviant: Bools
     attends: Bools
+    edge: Bools
     typical: Int64s
 
 
-def _assess(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> AnchoredRuns | str:
+def anchored_runs(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> AnchoredRuns | str:
+    """Blocks at `anchors`, or a sentence on why these are no blocks."""
     units = _units(sequence, anchors, rules)
     if (reason := _no_block(sequence, units.typical, rules)) is not None:
         return reason
@@ -113,28 +94,18 @@ def _assess(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> Anchored
     last_regular = np.full(int(run.max()) + 1, -1, dtype=np.int64)
     np.maximum.at(last_regular, run[units.regular], np.flatnonzero(units.regular))
     inside &= np.arange(len(inside)) <= last_regular[run]
-    if np.count_nonzero(units.regular) < rules.regular * np.count_nonzero(inside) or not units.regular.any():
+    blocks = np.count_nonzero(inside)
+    if np.count_nonzero(units.regular) < max(1.0, rules.regular * blocks):
         return "what repeats varies too much"
-    if np.count_nonzero(units.attends & inside) < rules.attending * np.count_nonzero(inside):
+    if np.count_nonzero(units.attends & inside) < rules.attending * blocks:
         return "what repeats has an attention in it now and then only"
+    if (~inside & ~units.edge).any():
+        return "what lies between two repetitions is neither a block nor the edge of a step"
     first = np.flatnonzero(np.concatenate(([True], ~inside)))
-    count = np.diff(np.concatenate((first, [len(anchors)])))
-    lengths, anchors_of = np.unique(count, return_inverse=True)
-    blocks = int(lengths[np.argmax(np.bincount(anchors_of, weights=count))])
-    if blocks < rules.fewest_blocks:
-        return f"what repeats does so fewer than {rules.fewest_blocks} times in a row"
-    complete = count == blocks
-    edge = np.zeros(len(count), dtype=np.bool_)
-    edge[[0, -1]] = True
-    if (~complete & ~(edge & (count < blocks))).any():
-        found = ", ".join(str(length) for length in lengths.tolist()[:6])
-        return f"steps have different numbers of blocks ({found})"
     return AnchoredRuns(
         anchors=anchors,
         first=first,
-        count=count,
-        complete=complete,
-        blocks=blocks,
+        count=np.diff(np.concatenate((first, [len(anchors)]))),
         typical=units.typical,
         regular=int(np.count_nonzero(units.regular)),
     )
@@ -180,7 +151,7 @@ def _units(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> _Units:
         & (similar < rules.similar)
         & (lengths <= 2 * len(typical))
     )
-    return _Units(regular=regular, deviant=deviant, attends=attends, typical=typical)
+    return _Units(regular=regular, deviant=deviant, attends=attends, edge=edge, typical=typical)
 
 
 def _commonest(tokens: Int64s, start: Int64s, lengths: Int64s) -> Int64s:

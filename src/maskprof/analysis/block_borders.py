@@ -7,11 +7,12 @@ from functools import lru_cache
 import numpy as np
 
 from maskprof.analysis.anchors import AnchoredRuns
-from maskprof.analysis.period_rules import KernelSequence
+from maskprof.analysis.period_rules import KernelSequence, Rules
 from maskprof.traces.columns import Bools, Int64s
 
 # How far kernels that agree may be out of step, and how many may disagree before it is given up.
-_BAND = 8
+_BAND = 4
+_DROP = 2
 _NEVER = -(10**9)
 # Blocks whose kernels before the anchor vary are aligned one by one; results are kept for this many forms of them.
 _MOST_ALIGNED = 4096
@@ -24,89 +25,131 @@ class RunBorders:
 
     Attributes:
         whole: of whole steps; shape (steps, blocks + 1).
-        cut: of steps that the window cuts off, and the blocks in them that are whole.
+        cut: of steps that the window cuts off, and of the blocks in them that are whole.
+        regular: how many blocks are regular.
     """
 
     whole: Int64s
     cut: tuple[Int64s, ...]
+    regular: int
+
+    @property
+    def rank(self) -> tuple[int, int]:
+        """By what the best of several is chosen: blocks in whole steps, then regular ones."""
+        return self.whole.shape[0] * (self.whole.shape[1] - 1), self.regular
 
 
-def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns) -> RunBorders:
-    """Find the borders by the first block of each step: before it, the kernels are not those of a block.
+def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) -> RunBorders | str:
+    """Find the borders by the first and the last block of the steps; a sentence where they cannot be found.
 
-    The kernels before the first anchor are compared, backwards, with those before the other anchors. As
-    many as are alike belong to the anchor's own block, in all blocks.
+    The kernels before the first anchor are compared, backwards, with those before the other anchors, and those
+    after the last anchor with those after the others. As many as are alike belong to the anchors' own
+    blocks. If hardly any are, the first or last anchor is no block's.
     """
-    lead = _lead(sequence, runs)
+    lengths, of_run = np.unique(runs.count, return_inverse=True)
+    usual = int(lengths[np.argmax(np.bincount(of_run, weights=runs.count))])
+    lead, follow = _agreements(sequence, runs, usual)
+    if max(lead, follow) > (2.0 - rules.missing) * len(runs.typical):
+        return "some of the blocks lack what the others repeat"
+    lead, follow = min(lead, len(runs.typical) - 1), min(follow, len(runs.typical))
+    missing = 1.0 - (lead + follow) / len(runs.typical)
+    if rules.missing < missing < 1.0 - rules.missing:
+        return "where the first block begins and the last one ends cannot be told"
+    closed = missing <= rules.missing
+    lead = _lead(sequence, runs.typical, lead, len(runs.typical) - follow if closed else -follow)
     begin = _begins(sequence, runs, lead)
-    end = _ends(sequence, runs, lead)
-    size = len(sequence.tokens)
+    # The anchor of the last block of each run.
+    last = runs.first + runs.count - (1 if closed else 2)
+    end = _ends(sequence, runs, lead, np.maximum(last, runs.first))
+    blocks = usual if closed else usual - 1
+    if blocks < rules.fewest_blocks:
+        return f"what repeats does so fewer than {rules.fewest_blocks} times in a row"
+    unbegun = _begins_with_trace(sequence, runs)
+    size, longest = len(sequence.tokens), len(runs.typical)
     whole, cut = [], []
-    for first, count, complete in zip(
-        runs.first.tolist(), runs.count.tolist(), runs.complete.tolist(), strict=True
-    ):
-        borders = np.append(begin[first : first + count], end[first + count - 1])
+    for number, (first, count) in enumerate(zip(runs.first.tolist(), runs.count.tolist(), strict=True)):
+        borders = np.append(begin[first : last[number] + 1], end[number])
+        at_start = number == 0 and _is_cut(sequence, 0, int(borders[0]), longest)
+        at_end = number == len(runs.count) - 1 and _is_cut(sequence, int(borders[-1]), size, longest)
         # Up to one kernel may be missing: the norm that the first or last block has elsewhere.
         inside = (borders[:-1] >= -1) & (borders[1:] <= size + 1)
         borders = np.clip(borders, 0, size)
-        if complete and inside.all():
+        if count == usual and inside.all() and not (number == 0 and unbegun):
             whole.append(borders)
-        elif np.count_nonzero(inside):
+        elif (at_start or at_end) and count <= usual:
             at = np.flatnonzero(inside)
-            cut.append(borders[at[0] : at[-1] + 2])
-    shape = (len(whole), runs.blocks + 1)
-    return RunBorders(whole=np.array(whole, dtype=np.int64).reshape(shape), cut=tuple(cut))
+            if len(at):
+                cut.append(borders[at[0] : at[-1] + 2])
+        elif count != usual:
+            found = ", ".join(str(length) for length in lengths.tolist()[:6])
+            return f"steps have different numbers of blocks ({found})"
+    if not whole:
+        return "no step lies wholly within the trace"
+    return RunBorders(whole=np.array(whole, dtype=np.int64), cut=tuple(cut), regular=runs.regular)
 
 
-def _lead(sequence: KernelSequence, runs: AnchoredRuns) -> int:
-    """How many of a block's kernels come before its anchor.
+def _is_cut(sequence: KernelSequence, begin: int, end: int, longest: int) -> bool:
+    """Whether what lies between a run and the edge of the window is no more than a part of a block."""
+    return end - begin < longest and not sequence.edge[sequence.tokens[max(begin, 0) : max(end, 0)]].any()
+
+
+def _agreements(sequence: KernelSequence, runs: AnchoredRuns, usual: int) -> tuple[int, int]:
+    """How many kernels agree before the first and from the last anchor of a step of `usual` anchors.
+
+    They are compared with two blocks: what agrees with most of the second is a block that has no anchor.
+    """
+    twice, anchors = np.tile(runs.typical, 2), runs.anchors
+    found: list[tuple[int, int]] = []
+    for first in runs.first[runs.count == usual][:_RUNS_ASKED].tolist():
+        begin, end = int(anchors[first]), int(anchors[first + usual - 1])
+        actual = sequence.tokens[max(0, begin - 2 * len(twice)) : begin][::-1]
+        following = sequence.tokens[end : end + 2 * len(twice)]
+        found.append((_aligned(sequence, actual, twice[:0:-1])[1], _aligned(sequence, following, twice)[1]))
+    return Counter(found).most_common(1)[0][0]
+
+
+def _begins_with_trace(sequence: KernelSequence, runs: AnchoredRuns) -> bool:
+    """Whether all that comes before the first anchor agrees with a block, so that the step may have begun before."""
+    before = sequence.tokens[: runs.anchors[0]][::-1]
+    return _aligned(sequence, before, np.tile(runs.typical, 2)[:0:-1])[0] == len(before)
+
+
+def _lead(sequence: KernelSequence, typical: Int64s, most: int, least: int) -> int:
+    """How many of a block's kernels come before its anchor; below 0 where it begins after it.
 
     What is alike before the first block or after the last one without being theirs (a last norm, the
     all-reduce of the embeddings) leaves a choice; blocks then begin with a norm, if one is there, else as early
     as they can.
     """
-    typical, anchors = runs.typical, runs.anchors
-    before = typical[:0:-1]
-    found: list[tuple[int, int]] = []
-    whole = np.flatnonzero(runs.complete)[:_RUNS_ASKED]
-    for first, count in zip(runs.first[whole].tolist(), runs.count[whole].tolist(), strict=True):
-        begin, end = int(anchors[first]), int(anchors[first + count - 1])
-        actual = sequence.tokens[max(0, begin - 2 * len(before)) : begin][::-1]
-        following = sequence.tokens[end : end + 2 * len(typical)]
-        found.append(
-            (_aligned(actual, before, sequence.leads)[1], _aligned(following, typical, sequence.leads)[1])
-        )
-    lead, follow = Counter(found).most_common(1)[0][0]
-    choices = range(lead, max(len(typical) - follow, 0) - 1, -1)
-    return next((one for one in choices if one and sequence.leads[typical[len(typical) - one]]), lead)
+    choices = range(most, min(least, most) - 1, -1)
+    return next((one for one in choices if sequence.leads[typical[-one % len(typical)]]), most)
 
 
 def _begins(sequence: KernelSequence, runs: AnchoredRuns, lead: int) -> Int64s:
     """Where each anchor's block begins; below 0 where that is before the sequence."""
-    if lead == 0:
-        return runs.anchors.copy()
+    if lead <= 0:
+        return runs.anchors - lead
     begin = runs.anchors - lead
     usual = runs.typical[len(runs.typical) - lead :]
     for one in np.flatnonzero(~_same(sequence.tokens, begin, usual)).tolist():
         anchor = int(runs.anchors[one])
         floor = int(runs.anchors[one - 1]) + 1 if one else 0
         actual = sequence.tokens[max(floor, anchor - 2 * lead - 2) : anchor][::-1]
-        taken, matched = _aligned(actual, usual[::-1], sequence.leads)
+        taken, matched = _aligned(sequence, actual, usual[::-1])
         begin[one] = anchor - taken - (lead - matched)
     return begin
 
 
-def _ends(sequence: KernelSequence, runs: AnchoredRuns, lead: int) -> Int64s:
-    """Where each anchor's block would end if it were the last one."""
-    usual = runs.typical[: len(runs.typical) - lead]
-    end = runs.anchors + len(usual)
-    last = runs.first + runs.count - 1
-    varied = last[~_same(sequence.tokens, runs.anchors[last], usual)]
-    for one in varied.tolist():
-        anchor = int(runs.anchors[one])
-        actual = sequence.tokens[anchor : anchor + 2 * len(usual) + 2]
-        taken, matched = _aligned(actual, usual, sequence.leads)
-        end[one] = anchor + taken + (len(usual) - matched)
+def _ends(sequence: KernelSequence, runs: AnchoredRuns, lead: int, last: Int64s) -> Int64s:
+    """Where the blocks of the anchors with the numbers `last` end."""
+    length = len(runs.typical) - lead
+    usual = np.tile(runs.typical, 2)[:length]
+    end = runs.anchors[last] + length
+    for one in np.flatnonzero(~_same(sequence.tokens, runs.anchors[last], usual)).tolist():
+        anchor = int(runs.anchors[last[one]])
+        actual = sequence.tokens[anchor : anchor + 2 * length + 2]
+        taken, matched = _aligned(sequence, actual, usual)
+        end[one] = anchor + taken + (length - matched)
     return end
 
 
@@ -119,14 +162,16 @@ def _same(tokens: Int64s, start: Int64s, usual: Int64s) -> Bools:
     )
 
 
-def _aligned(actual: Int64s, usual: Int64s, leads: Bools) -> tuple[int, int]:
+def _aligned(sequence: KernelSequence, actual: Int64s, usual: Int64s) -> tuple[int, int]:
     """How far two sequences agree from their beginnings; lengths in either.
 
     Each kernel that agrees counts for it, each that is inserted, left out or exchanged against it; the answer is
     where most speaks for it, and the shortest such one. Norms agree with one another, since the first block's
-    is often another kernel than the others'.
+    is often another kernel than the others'. A step's edge ends it.
     """
-    kinds = np.where(leads, -1, np.arange(len(leads)))
+    edge = np.flatnonzero(sequence.edge[actual])
+    actual = actual[: edge[0]] if len(edge) else actual
+    kinds = np.where(sequence.leads, -1, np.arange(len(sequence.leads)))
     return _agreement(tuple(kinds[actual].tolist()), tuple(kinds[usual].tolist()))
 
 
@@ -145,7 +190,7 @@ def _agreement(actual: tuple[int, ...], usual: tuple[int, ...]) -> tuple[int, in
             scores[place] = score
             if score > best:
                 best, reached = score, (length, place)
-        if not scores or max(scores.values()) < best - _BAND:
+        if not scores or max(scores.values()) < best - _DROP:
             break
         row = scores
     return reached

@@ -10,25 +10,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.bubbles import bubbles_us
+from maskprof.analysis.device_kinds import Kind, device_kinds
+from maskprof.analysis.kernel_categories import device_categories
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
-from maskprof.traces.categories import KERNEL, OPERATOR
+from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class DeviceCategories:
-    """The category of every device event of a `Launches`.
-
-    Attributes:
-        codes: into `names`; shape (device events,).
-        names: the categories.
-    """
-
-    codes: NDArray[np.integer]
-    names: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -80,16 +69,14 @@ class HostTurns:
         return np.flatnonzero(self.turn == np.arange(len(self.turn)))
 
 
-def phases_of_turns(
-    trace: Trace, launches: Launches, turns: HostTurns, categories: DeviceCategories | None
-) -> tuple[BlockPhase, ...]:
+def phases_of_turns(trace: Trace, launches: Launches, turns: HostTurns) -> tuple[BlockPhase, ...]:
     """Time per phase and block, as means per step.
 
     Host times are as recorded: recording's own cost is in them. Device times are of kernels; copies and
     memsets stand beside them. A phase's `device_us` is of the kernels whose innermost step it is: those of a
     vision tower are not the prefill's. Turns outside all phases are in no figure.
     """
-    work = _work(trace, launches, turns, categories)
+    work = _work(trace, launches, turns)
     every_turn = turns.turns
     return tuple(
         _phase(
@@ -130,9 +117,9 @@ class _Work:
     has_device: bool
 
 
-def _work(trace: Trace, launches: Launches, turns: HostTurns, categories: DeviceCategories | None) -> _Work:
+def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     events, count = trace.events, len(turns.turn)
-    kernel_flags = trace.in_categories((KERNEL,))[launches.device_rows]
+    kernel_flags = device_kinds(trace, launches.device_rows) == Kind.KERNEL
     all_us = events.dur_ns[launches.device_rows] / 1000.0
     linked = launches.linked
     # The calls are looked up once each: one launch of a graph starts thousands of events.
@@ -150,10 +137,8 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns, categories: Device
     bubble_us = np.zeros(count)
     bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
 
-    names = categories.names if categories is not None else ()
-    cell = np.full(len(turn), -1, dtype=np.int64)
-    if categories is not None:
-        cell = np.where(is_kernel & (turn >= 0), turn * len(names) + categories.codes[linked], -1)
+    category, names = device_categories(trace, launches)
+    cell = np.where(is_kernel & (turn >= 0), turn * len(names) + category[linked], -1)
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
         kernel_us=_sums(turn, count, kernel_us),

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from maskprof.analysis.block_turns import DeviceCategories, phases_of_turns
+from maskprof.analysis.block_turns import phases_of_turns
 from maskprof.analysis.blocks_from_annotations import turns_from_annotations
 from maskprof.analysis.blocks_from_modules import turns_from_modules
 from maskprof.analysis.blocks_from_period import blocks_from_period
@@ -25,13 +25,11 @@ def find_blocks_in(trace: Trace, launches: Launches) -> Blocks | None:
     return search_blocks(trace, launches).blocks
 
 
-def search_blocks(
-    trace: Trace, launches: Launches, categories: DeviceCategories | None = None
-) -> BlockSearch:
+def search_blocks(trace: Trace, launches: Launches) -> BlockSearch:
     """The same as `find_blocks_in`, with the reason where no blocks are found."""
     turns = turns_from_ranges(trace) or turns_from_modules(trace, launches) or turns_from_annotations(trace)
     if turns is not None:
-        phases = phases_of_turns(trace, launches, turns, categories)
+        phases = phases_of_turns(trace, launches, turns)
         return BlockSearch(blocks=Blocks(source=turns.source, phases=phases, note=turns.note))
-    found = blocks_from_period(trace, launches, categories)
+    found = blocks_from_period(trace, launches)
     return BlockSearch(blocks=None, reason=found) if isinstance(found, str) else BlockSearch(blocks=found)

@@ -7,11 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_turns import DeviceCategories, category_times
+from maskprof.analysis.block_turns import category_times
+from maskprof.analysis.device_kinds import Kind, device_kinds
+from maskprof.analysis.kernel_categories import device_categories
 from maskprof.analysis.period_rules import KernelSequence
 from maskprof.analysis.periods import Pattern, Repetition, find_repetition
 from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime
-from maskprof.traces.categories import KERNEL
 from maskprof.traces.columns import Bools, Int64s, Trace
 from maskprof.traces.links import Launches
 
@@ -26,15 +27,13 @@ _ATTENDS = re.compile(
     r"chunk_scan|ssd_|state_passing|wkv|delta_rule|linear_attn|retention",
     re.IGNORECASE,
 )
-_EDGE = re.compile(r"indexselect|vectorized_gather|embedding|argmax|multinomial|sampl", re.IGNORECASE)
+_EDGE = re.compile(r"indexselect|vectorized_gather|embedding|arange|argmax|multinomial|sampl", re.IGNORECASE)
 _NO_EDGE = re.compile(r"rotary|rope", re.IGNORECASE)
 _LEADS = re.compile(r"norm", re.IGNORECASE)
 _TRAINS = ("autograd::engine", "Optimizer.")
 
 
-def blocks_from_period(
-    trace: Trace, launches: Launches, categories: DeviceCategories | None = None
-) -> Blocks | str:
+def blocks_from_period(trace: Trace, launches: Launches) -> Blocks | str:
     """Blocks by the sequence of kernels that repeats, or a sentence on why there are none.
 
     Looked at are the kernels of the busiest stream of the one device, in the order in which they ran; kernels
@@ -51,11 +50,13 @@ def blocks_from_period(
     found = find_repetition(work.sequence)
     if isinstance(found, str):
         return f"no blocks could be told from the order of kernels: {found}"
+    category, table = device_categories(trace, launches)
+    category = category[work.events]
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(
         source="period",
         phases=tuple(
-            _phase(name, pattern, work, categories)
+            _phase(name, pattern, work, category, table)
             for name, pattern in zip(names, found.patterns, strict=True)
         ),
         note=_note(found, work),
@@ -85,7 +86,7 @@ class _Work:
     @classmethod
     def of(cls, trace: Trace, launches: Launches) -> "_Work | str":
         events, rows = trace.events, launches.device_rows
-        is_kernel = trace.in_categories((KERNEL,))[rows]
+        is_kernel = device_kinds(trace, rows) == Kind.KERNEL
         if not is_kernel.any():
             return "the trace has no kernels"
         devices, device = np.unique(events.pid[rows], return_inverse=True)
@@ -123,7 +124,9 @@ class _Work:
         return np.append(self.main, len(self.events))[ends]
 
 
-def _phase(name: str, pattern: Pattern, work: _Work, categories: DeviceCategories | None) -> BlockPhase:
+def _phase(
+    name: str, pattern: Pattern, work: _Work, category: NDArray[np.int8], table: tuple[str, ...]
+) -> BlockPhase:
     steps, blocks = pattern.borders.shape[0], pattern.borders.shape[1] - 1
     begin = work.main[pattern.borders[:, :-1]].ravel()
     end = work.placed(pattern.borders[:, 1:]).ravel()
@@ -142,7 +145,10 @@ def _phase(name: str, pattern: Pattern, work: _Work, categories: DeviceCategorie
     device_us, kernel_count = per_block(kernels, work.time_us), per_block(kernels)
     copy_us, copy_count = per_block(copies, work.time_us), per_block(copies)
     launch_count = _launches(work, stretch, inside, blocks) / steps
-    shares = _categories(work, block, kernels, blocks, categories)
+    cell = block[kernels] * len(table) + category[kernels]
+    cells = blocks, len(table)
+    category_count = np.bincount(cell, minlength=blocks * len(table)).reshape(cells)
+    category_us = np.bincount(cell, work.time_us[kernels], minlength=blocks * len(table)).reshape(cells)
     kernel_time = np.cumsum(np.append(0.0, np.where(work.is_kernel, work.time_us, 0.0)))
     # What other streams do before the first kernel is the first step's.
     reach = np.where(pattern.reach > 0, work.placed(pattern.reach), 0)
@@ -166,7 +172,7 @@ def _phase(name: str, pattern: Pattern, work: _Work, categories: DeviceCategorie
                 copy_count=copy_count[number],
                 operator_count=0.0,
                 bubble_us=None,
-                categories=category_times(*shares[number], steps) if categories is not None else (),
+                categories=category_times(table, category_count[number], category_us[number], steps),
             )
             for number in range(blocks)
         ),
@@ -185,19 +191,6 @@ def _launches(work: _Work, stretch: Int64s, inside: Int64s, blocks: int) -> Int6
     np.maximum.at(highest, call, where[linked])
     own = highest[(lowest == highest) & (highest >= 0)]
     return np.bincount(own % blocks, minlength=blocks).astype(np.int64)
-
-
-def _categories(
-    work: _Work, block: Int64s, kernels: Int64s, blocks: int, categories: DeviceCategories | None
-) -> list[tuple[tuple[str, ...], Int64s, Floats]]:
-    """Names, counts and times of the categories of each block's kernels; of no block without categories."""
-    if categories is None:
-        return []
-    width = len(categories.names)
-    cell = block[kernels] * width + categories.codes[work.events[kernels]]
-    counts = np.bincount(cell, minlength=blocks * width).reshape(blocks, width)
-    total_us = np.bincount(cell, work.time_us[kernels], minlength=blocks * width).reshape(blocks, width)
-    return [(categories.names, counts[number], total_us[number]) for number in range(blocks)]
 
 
 def _note(found: Repetition, work: _Work) -> str:

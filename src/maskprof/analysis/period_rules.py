@@ -24,6 +24,8 @@ class Rules:
         attending: the share of blocks with an attention kernel (or another one that mixes tokens), at least.
         most_attentions: groups of such kernels in a block; more of them are several blocks.
         covered: the share of the kernels' time that lies in blocks of whole or cut off steps, at least.
+        missing: how much of a block may be missing before the first anchor and after the last, as a share of it.
+            If all but this is missing, there is no block there; in between it cannot be told.
         foreign: a kernel that occurs in no more than this share of the blocks belongs to none of them.
     """
 
@@ -36,6 +38,7 @@ class Rules:
     attending: float = 0.9
     most_attentions: int = 3
     covered: float = 0.5
+    missing: float = 0.3
     foreign: float = 0.4
 
 

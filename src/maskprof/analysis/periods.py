@@ -7,11 +7,12 @@ experts). Where it holds more than a block, a step ends and another begins. What
 written down in `period_rules`; without it there is none.
 """
 
+from collections import Counter
 from dataclasses import dataclass, replace
 
 import numpy as np
 
-from maskprof.analysis.anchors import best_anchors
+from maskprof.analysis.anchors import anchor_candidates, anchored_runs
 from maskprof.analysis.block_borders import RunBorders, borders_of_runs
 from maskprof.analysis.period_rules import KernelSequence, Rules
 from maskprof.traces.columns import Int64s
@@ -90,12 +91,9 @@ def find_repetition(sequence: KernelSequence, rules: Rules | None = None) -> Rep
 def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorders | str:
     """Borders of one kind of step in the kernels at the positions `left`, as positions in the sequence."""
     part = replace(sequence, tokens=sequence.tokens[left], time_us=sequence.time_us[left])
-    runs = best_anchors(part, rules)
-    if isinstance(runs, str):
-        return runs
-    found = borders_of_runs(part, runs)
-    if not len(found.whole):
-        return "no step lies wholly within the trace"
+    found = _best_borders(part, rules)
+    if isinstance(found, str):
+        return found
     after = np.append(left, left[-1] + 1)
 
     def placed(borders: Int64s) -> Int64s:
@@ -107,7 +105,23 @@ def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorder
     unbroken = whole[:, -1] - whole[:, 0] == found.whole[:, -1] - found.whole[:, 0]
     if not unbroken.any():
         return "no step lies wholly within the trace"
-    return RunBorders(whole=whole[unbroken], cut=tuple(placed(one) for one in found.cut))
+    return replace(found, whole=whole[unbroken], cut=tuple(placed(one) for one in found.cut))
+
+
+def _best_borders(sequence: KernelSequence, rules: Rules) -> RunBorders | str:
+    """The borders by the anchors that find most blocks, or a sentence on why there are none."""
+    best: RunBorders | None = None
+    reasons: list[str] = []
+    for anchors in anchor_candidates(sequence.tokens, rules):
+        runs = anchored_runs(sequence, anchors, rules)
+        found = runs if isinstance(runs, str) else borders_of_runs(sequence, runs, rules)
+        if isinstance(found, str):
+            reasons.append(found)
+        elif best is None or found.rank > best.rank:
+            best = found
+    if best is not None:
+        return best
+    return Counter(reasons).most_common(1)[0][0] if reasons else "no sequence of kernels repeats often enough"
 
 
 def _patterns(sequence: KernelSequence, steps: Int64s, cut: list[Int64s]) -> tuple[Pattern, ...]:

@@ -27,8 +27,8 @@ def _steps(names, *, steps=2, inner=""):
 @pytest.mark.parametrize(
     "pattern",
     [
-        "layers.{}", "model.layers.{}", "decoder_layer_{}", "transformer.h.{}", "TransformerBlock {}", "DecoderLayer_{}",
-        "blocks[{}]", "block:{}",
+        "layers.{}", "model.layers.{}", "decoder_layer_{}", "transformer.h.{}", "TransformerBlock {}",
+        "DecoderLayer_{}", "blocks[{}]", "block:{}",
     ],
 )  # fmt: skip
 def test_names_of_lists(tmp_path, pattern):

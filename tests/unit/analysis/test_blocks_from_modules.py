@@ -31,7 +31,8 @@ class _Model(TraceBuilder):
             f"{name}_{number}",
             lambda: self.module(f"RMSNorm_{2 * number}", kernel_us=1),
             lambda: self.module(
-                f"{mixer}_{number}", *[lambda i=i: self.module(f"Linear_{4 * number + i}", kernel_us=kernel_us) for i in range(2)]
+                f"{mixer}_{number}",
+                *[lambda i=i: self.module(f"Linear_{4 * number + i}", kernel_us=kernel_us) for i in range(2)],
             ),
         )  # fmt: skip
 
@@ -60,9 +61,10 @@ def test_the_layers_of_a_decoder(tmp_path):
     (phase,) = found.phases
     # Embedding, last norm and head are in no block.
     assert (phase.phase, phase.steps, phase.device_us, phase.outside_device_us) == ("all", 2, 71.0, 8.0)
-    assert [(b.block, b.name, b.active, b.host_us, b.device_us, b.kernel_count, b.launch_count) for b in phase.blocks] == [
-        (i, f"DecoderLayer_{i}", None, 16.0, 21.0, 3.0, 3.0) for i in range(3)
-    ]  # fmt: skip
+    assert [
+        (b.block, b.name, b.active, b.host_us, b.device_us, b.kernel_count, b.launch_count)
+        for b in phase.blocks
+    ] == [(i, f"DecoderLayer_{i}", None, 16.0, 21.0, 3.0, 3.0) for i in range(3)]
     assert phase.host_us == 3 * 16 + 2 * 4 + 4 + 4
 
 
@@ -141,19 +143,19 @@ def test_threads_do_not_mix(tmp_path):
 @pytest.mark.shared_data
 @pytest.mark.skipif(not SHARED_TRACES.is_dir(), reason=f"no foreign traces at {SHARED_TRACES}")
 @pytest.mark.parametrize(
-    ("file", "name", "count", "kernels", "inside_us", "outside_us"),
+    ("file", "names", "kernels", "inside_us", "outside_us"),
     [
-        ("bert-small_h100", "BertLayer", 4, 12, 233.182, 74.015),
-        ("qwen1.5-0.5b_h100", "Qwen2DecoderLayer", 24, 42, 31531.131, 228.927),
-        ("vllm_eager_b200", "TransformerBlock", 36, 21, 10549.538, 244.161),
+        ("bert-small_h100", ("BertLayer", 4), 12, 233.182, 74.015),
+        ("qwen1.5-0.5b_h100", ("Qwen2DecoderLayer", 24), 42, 31531.131, 228.927),
+        ("vllm_eager_b200", ("TransformerBlock", 36), 21, 10549.538, 244.161),
     ],
 )
-def test_traces_of_others(file, name, count, kernels, inside_us, outside_us):
+def test_traces_of_others(file, names, kernels, inside_us, outside_us):
     trace = read_trace(SHARED_TRACES / f"{file}.json.gz")
     found = find_blocks_in(trace, link_launches(trace))
     (phase,) = found.phases
     assert (found.source, phase.steps) == ("modules", 1)
-    assert [block.name for block in phase.blocks] == [f"{name}_{i}" for i in range(count)]
+    assert [block.name for block in phase.blocks] == [f"{names[0]}_{i}" for i in range(names[1])]
     assert {block.kernel_count for block in phase.blocks} == {kernels}
     assert sum(block.device_us for block in phase.blocks) == pytest.approx(inside_us)
     assert phase.outside_device_us == pytest.approx(outside_us)

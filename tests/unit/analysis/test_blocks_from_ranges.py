@@ -1,8 +1,6 @@
-import numpy as np
 import pytest
 
-from maskprof.analysis.block_turns import DeviceCategories
-from maskprof.analysis.blocks import find_blocks_in, search_blocks
+from maskprof.analysis.blocks import find_blocks_in
 from maskprof.results.trace_summary import Blocks, BlockTime, CategoryTime
 from maskprof.traces.links import link_launches
 from tests.support.traces import TraceBuilder
@@ -34,6 +32,7 @@ def _step(builder, phase, at, first_id):
 _ACTIVE = BlockTime(
     block=0, name="block.00", active=True, host_us=100.0, device_us=30.5, kernel_count=2.0, launch_count=3.0,
     copy_us=2.0, copy_count=1.0, operator_count=2.0, bubble_us=None,
+    categories=(CategoryTime(category="gemm", count=2.0, total_us=30.5, share=1.0),),
 )  # fmt: skip
 # The gap from 92 to 250 without the memset.
 _SKIPPED = BlockTime(
@@ -101,17 +100,12 @@ def test_categories_are_of_the_kernels_inside_per_step(tmp_path):
     builder = TraceBuilder()
     for step in (0, 1_000):
         builder.annotation("phase.decode", step, 400).annotation("block.00.active", step, 100)
-        for i, dur in enumerate((6, 1, 3)):
-            builder.launch(step + 5 + i, step + i + 1).kernel(f"k{i}", step + 10 + 10 * i, dur, step + i + 1)
+        for i, (name, dur) in enumerate(
+            (("sm90_xmma_gemm_bf16", 6), ("rms_norm_kernel", 1), ("cutlass_gemm", 3))
+        ):
+            builder.launch(step + 5 + i, step + i + 1).kernel(name, step + 10 + 10 * i, dur, step + i + 1)
     builder.launch(50, 90).memset(60, 100, 90)
-    trace = builder.read(tmp_path)
-    launches = link_launches(trace)
-    names = [trace.names[code] for code in trace.events.name[launches.device_rows]]
-    categories = DeviceCategories(
-        codes=np.array([{"k0": 0, "k1": 1, "k2": 0}.get(name, 2) for name in names]),
-        names=("gemm", "norm", "memset"),
-    )
-    (block,) = search_blocks(trace, launches, categories).blocks.phases[0].blocks
+    (block,) = _found(tmp_path, builder).phases[0].blocks
     assert block.categories == (
         CategoryTime(category="gemm", count=2.0, total_us=9.0, share=0.9),
         CategoryTime(category="norm", count=1.0, total_us=1.0, share=0.1),
