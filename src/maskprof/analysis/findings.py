@@ -3,6 +3,7 @@
 Nothing is said that the figures beside it do not show: where a trace cannot tell, the sentence says so.
 """
 
+import re
 from collections.abc import Iterable
 
 from maskprof.analysis.kernel_categories import kernel_head
@@ -28,6 +29,7 @@ _MOVING = frozenset(
 )
 """Categories of kernels that do little arithmetic for what they read and write."""
 
+_COMPUTING = frozenset(("gemm", "attention", "moe", "conv"))
 
 _WORDS = {
     "gemm": "matrix products",
@@ -69,7 +71,7 @@ def headline(
         sentences = _host_alone(facts, whole, account)
     else:
         sentences = [
-            _verdict(facts, device),
+            _verdict(facts, whole, device),
             *_longest(device, gap),
             *_launching(whole, device),
             *_work(whole, device),
@@ -79,17 +81,18 @@ def headline(
     return (*sentences, *_reservations(account))
 
 
-def _verdict(facts: TraceFacts, device: DeviceTime) -> str:
+def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
     span = device.span_us
     parts = _parts(device)
     bound, most = max(parts.items(), key=lambda part: part[1])
     devices = _devices(facts)
-    elsewhere = f", {_percent(device.elsewhere_us, span)} of it on other work" if device.elsewhere_us else ""
-    works = f"{devices} {_verb(facts, 'work')} {_percent(device.busy_us, span)} of {_time(span)}{elsewhere}"
+    works = f"{devices} {_verb(facts, 'work')} {_percent(device.busy_us, span)} of {_time(span)}"
+    if device.elsewhere_us:
+        works += f" on this and {_percent(device.elsewhere_us, span)} on what was launched outside of it"
     alone = f"{_percent(device.exposed_communication_us, span)} with nothing but communication"
     waits = f"waiting {_percent(device.idle_launch_us, span)} for the host's next launch"
     lead = {
-        "work": "Bound by the device's own work",
+        "work": f"Bound by the device's own work{_most_of(whole)}",
         "communication": "Bound by communication",
         "launch": "Bound by the host (launch-bound)",
         "gap": "Idle for the most part, and not for want of launches",
@@ -145,9 +148,7 @@ def _longest(device: DeviceTime, gap: LongestGap | None) -> Iterable[str]:
             )
     yield (
         f"One gap of {_time(gap.us)} is {_percent(gap.us, idle)} of the idle time: before {_short(gap.before)}, "
-        f"{why}; without it the device would work {rest:.1%} of the time.".replace("%", " %").replace(
-            "  %", " %"
-        )
+        f"{why}; without it the device would work {_percent(rest, 1)} of the time."
     )
 
 
@@ -163,8 +164,8 @@ def _launching(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
         )
     elif launches.mean_queue_depth >= 1 and not _idles(device):
         yield (
-            f"The host runs ahead: a launch finds {launches.mean_queue_depth:.0f} events queued on average and "
-            f"its work starts after {_time(launches.median_delay_us)} (median)."
+            f"The host runs ahead: a launch finds {_count(round(launches.mean_queue_depth), 'event')} queued on "
+            f"average and its work starts after {_time(launches.median_delay_us)} (median)."
         )
 
 
@@ -176,14 +177,28 @@ def _work(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
     top = next(iter(whole.kernels), None)
     if top is not None and top.share >= _TOP and top.category not in {"elementwise", "communication"}:
         yield f"{_short(top.name)} takes {_percent(top.share, 1)} of the kernels' time."
-    computing = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
-    moving = sum(kernel.total_us for kernel in whole.kernels if kernel.category in _MOVING)
-    if computing and moving >= _MOST * computing and not _idles(device):
+    moving = _share_in(whole, _MOVING)
+    if moving >= _MOST and not _idles(device):
         aside = ", communication aside," if device.communication_us else ""
         yield (
-            f"{_percent(moving, computing)} of the kernels' time{aside} is in kernels that do little arithmetic for "
+            f"{_percent(moving, 1)} of the kernels' time{aside} is in kernels that do little arithmetic for "
             "what they read and write: memory bounds them."
         )
+
+
+def _most_of(whole: Breakdown) -> str:
+    if _share_in(whole, _MOVING) >= _MOST:
+        return ", for the most part memory traffic"
+    if _share_in(whole, _COMPUTING) >= _MOST:
+        return ", for the most part matrix products and attention"
+    return ""
+
+
+def _share_in(whole: Breakdown, categories: frozenset[str]) -> float:
+    """The share of some categories in the kernels' time, communication aside."""
+    of_all = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
+    of_these = sum(kernel.total_us for kernel in whole.kernels if kernel.category in categories)
+    return of_these / of_all if of_all else 0.0
 
 
 def _observer(facts: TraceFacts, device: DeviceTime) -> Iterable[str]:
@@ -207,9 +222,8 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
     elif operators:
         lead = "A trace of the host alone: it holds no work of a device."
     else:
-        return [
-            f"The trace holds {facts.events} events with a duration, but no operators and no work of a device."
-        ]
+        held = _count(facts.events, "event")
+        return [f"The trace holds {held} with a duration, but no operators and no work of a device."]
     if not total:
         return [lead]
     by_category: dict[str, float] = {}
@@ -226,8 +240,8 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
 
 def _operator_fact(operator: OperatorTime, total: float) -> str:
     return (
-        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in {operator.count} "
-        f"call{'' if operator.count == 1 else 's'} of {_time(operator.self_us / operator.count)} each."
+        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in "
+        f"{_count(operator.count, 'call')} of {_time(operator.self_us / operator.count)} each."
     )
 
 
@@ -245,8 +259,8 @@ def _reservations(account: TraceAccount) -> Iterable[str]:
     if account.truncated and account.device_events:
         yield "The file ends before the trace does: what is missing is in no figure."
     if account.events_lost:
-        lost = f"{account.events_lost} damaged event{'' if account.events_lost == 1 else 's'}"
-        yield f"{lost} could not be read and are in no figure."
+        be = "is" if account.events_lost == 1 else "are"
+        yield f"{_count(account.events_lost, 'damaged event')} could not be read and {be} in no figure."
 
 
 def _devices(facts: TraceFacts) -> str:
@@ -268,12 +282,20 @@ def _words(category: str) -> str:
 
 def _short(name: str) -> str:
     head = kernel_head(name)
+    if head.startswith("cutlass::") and "<" in name:
+        # The wrapper's name says nothing; its argument is the kernel.
+        head = re.split(r"[<>(,]", name)[1]
     return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _percent(part: float, whole: float) -> str:
     share = 100 * part / whole
-    return f"{share:.0f} %" if 1 <= share < 99 else f"{share:.1f} %"  # noqa: PLR2004
+    # Whole percents, but nothing is called all or none that is not.
+    return f"{share:.1f} %" if 0 < share < 1 or 99 <= share < 100 else f"{share:.0f} %"  # noqa: PLR2004
 
 
 def _time(us: float) -> str:

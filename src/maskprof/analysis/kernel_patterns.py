@@ -86,7 +86,7 @@ FAMILIES = (
     Family(
         heads=("elementwise_kernel",),
         rows=(
-            ("embedding", ("scatter_gather", "gpu_index_kernel", "index_", "take_", "put_kernel")),
+            ("embedding", ("scatter_gather", "index_", "take_", "put_kernel")),
             ("copy", ("copy_kernel",)),
         ),
         default="elementwise",
@@ -155,17 +155,17 @@ HEADS = (
     (
         "moe",
         _tokens(
-            "moe _matmul_ogs ^_topk_forward ^_topk_backward _combined_routing _bitmatrix "
-            "_finalize_matmul _routing routingindices topkgating topk_gating grouped_topk "
+            "moe _matmul_ogs ^_topk_forward ^_topk_backward _bitmatrix "
+            "_finalize_matmul _routing _routed routingindices topkgating topk_gating grouped_topk "
             "grouped_gemm groupedgemm group_gemm groupgemm dynbatch expert"
         ),
     ),
     (
         "attention",
         _tokens(
-            "flash_fwd flash_bwd flash:: flash_mla flash_attn flashattn fmha attention attn sdpa "
-            "sage_fwd prefill mha_fwd mha_bwd mla_decode mla_reduce decode_mla batchprefill batchdecode "
-            "singleprefill singledecode mergestate splitkv ^_fwd_kernel ^_fwd_grouped_kernel "
+            "flash_fwd flash_bwd flash:: flash_mla fmha attention attn sdpa pa_decode mqa_ "
+            "sage_fwd prefill mha_fwd mha_bwd mla_decode mla_reduce decode_mla batchdecode "
+            "singledecode mergestate splitkv ^_fwd_kernel ^_fwd_grouped_kernel "
             "^_bwd_kernel compute_dot_do_o =reduce_segments"
         ),
     ),
@@ -201,15 +201,15 @@ HEADS = (
             "embedding pooled_embs fbgemm indexselect index_select indexfunc index_put index_copy "
             "index_add indexing_backward gather scatter bounds_check_indices linearize_index "
             "permute_indices offsets_range lengths_range recat_ to_dense_representation jagged lookup "
-            "token_ids krnl_partial partial_segment sum_and_scatter compute_grad_weight"
+            "token_ids krnl_partial partial_segment compute_grad_weight"
         ),
     ),
     # Names of convolutions say gemm too (igemm, implicit_gemm): before it.
     (
         "conv",
         _tokens(
-            "convol conv1d conv2d conv3d conv_ convnet fft2d scudnn cudnn fprop dgrad wgrad winograd "
-            "igemm_fwd igemm_bwd igemm_wrw implicit_gemm nchwtonhwc nhwctonchw im2col col2im miopen "
+            "convol conv1d conv2d conv3d conv_ convnet fft2d cudnn fprop dgrad wgrad winograd "
+            "igemm_fwd igemm_bwd igemm_wrw implicit_gemm nchwtonhwc nhwctonchw im2col col2im miopen region_transform "
             "batched_transpose_ subtensorop pool upsample interpolate grid_sampler"
         ),
     ),
@@ -229,7 +229,7 @@ HEADS = (
         "sort",
         _tokens(
             "sort topk top_k scan radix unique histogram cumsum cumprod compactinit multinomial "
-            "sampling sampler adjacent_difference"
+            "sampling sampler adjacent_difference resampl logits"
         ),
     ),
     (
@@ -250,12 +250,12 @@ HEADS = (
             "scale_kernel bias axpy scal_kernel loops compare where"
         ),
     ),
-    ("fused", ("^fused_", "nvfuser", "cudacodegen")),
+    ("fused", ("^fused_", "_fusion", "nvfuser", "cudacodegen")),
 )
 """(category, tokens), tried in order on the name's head."""
 
 OPERATORS = (
-    ("communication", ("c10d::", "nccl:", "record_param_comms", *_COMMUNICATION)),
+    ("communication", ("c10d::", "record_param_comms", *_COMMUNICATION)),
     ("attention", ("attention", "attn", "sdpa", "flash", "fmha")),
     ("moe", ("moe", "expert", "grouped_mm")),
     ("kv_cache", ("kv_cache", "reshape_and_cache")),
@@ -269,7 +269,7 @@ OPERATORS = (
     ("optimizer", ("optimizer", "_fused_adam", "_fused_sgd", "_fused_adagrad")),
     ("recurrent", ("lstm", "gru_cell", "rnn", "selective_scan")),
     ("fused", ("^triton_", "compiledfxgraph", "torch-compiled")),
-    ("sort", _tokens("sort topk cumsum cumprod unique multinomial searchsorted bucketize histc bincount")),
+    ("sort", _tokens("sort topk cumsum cumprod unique multinomial bucketize histc bincount")),
     ("copy", _tokens("copy _local_scalar_dense pin_memory transpose_ constant_pad")),
     ("memset", ("memset",)),
     ("reduction", ("loss", "logsumexp")),
