@@ -44,7 +44,7 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
     against_peaks = roofline(scope, scope_launches, peaks)
     return TraceSummary(
         facts=facts,
-        headline=headline(facts, whole, account, gap),
+        headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
         whole=whole,
         ranges=ranges,
         blocks=blocks,
