@@ -21,13 +21,18 @@ Floats = NDArray[np.float64]
 _TF32 = ("tf32", "xf32", "s1688gemm", "s1688fprop", "s1688dgrad", "s1688wgrad")
 
 
-def roofline(trace: Trace, launches: Launches, peaks: DevicePeaks | None = None) -> Roofline | None:
+def roofline(
+    trace: Trace,
+    launches: Launches,
+    peaks: DevicePeaks | None = None,
+    found: tuple[DeviceWork, Calls] | None = None,
+) -> Roofline | None:
     """One row per operator, shapes and type; None where no shapes were recorded or nothing ran on a device.
 
     A kernel counts for the innermost operator around its launch whose cost follows from its shapes. Calls of
     an operator within which another such operator launches kernels are not rows: their work is the inner one's.
     `peaks` are looked up by the device's name where they are not given; without any, rows have no
-    `share_of_peak`, and no bound but `launch`.
+    `share_of_peak`, and no bound but `launch`. `found` is what `device_work` gives for this trace, if it is at hand.
 
     A row's bound is
 
@@ -48,7 +53,7 @@ def roofline(trace: Trace, launches: Launches, peaks: DevicePeaks | None = None)
         return_inverse=True,
     )
     calls = _Calls(trace=trace, nesting=nesting, kinds=kinds, kind=kind)
-    kernels = _find_kernels(trace, launches, calls)
+    kernels = _find_kernels(trace, calls, *(found or _device_work(trace, launches)))
     if not len(kernels.operator):
         return None
     peaks = peaks if peaks is not None else peaks_of_trace(trace)
@@ -113,9 +118,12 @@ class _Kernels:
     all_us: float
 
 
-def _find_kernels(trace: Trace, launches: Launches, costed: _Calls) -> _Kernels:
+def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
     axis = HostAxis.of(trace, (launches.launch_rows[launches.linked].astype(np.int32),))
-    work, calls = device_work(trace, launches, axis)
+    return device_work(trace, launches, axis)
+
+
+def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
     operator = np.full(len(work), -1, dtype=np.int64)
     launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
     inside = innermost(trace.events, costed.nesting, calls.rows.astype(np.int64))

@@ -77,6 +77,11 @@ class Events:
         """End of each event, in nanoseconds."""
         return self.ts_ns + self.dur_ns
 
+    def ends_of(self, rows: Ints) -> Int64s:
+        """Ends of the events in `rows`, without those of all others in memory; shape (rows,)."""
+        ends: Int64s = self.ts_ns[rows] + self.dur_ns[rows]
+        return ends
+
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Trace:
