@@ -5,10 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_time import launched_ns
+from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
+from maskprof.analysis.launches import launch_floor_ns
+from maskprof.analysis.narrow import slices
 from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
@@ -124,9 +126,9 @@ def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
 
 
 def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
-    operator = np.full(len(work), -1, dtype=np.int64)
+    operator = np.full(len(work), -1, dtype=np.int32)
     launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
-    inside = innermost(trace.events, costed.nesting, calls.rows.astype(np.int64))
+    inside = innermost(trace.events, costed.nesting, calls.rows)
     operator[launched] = costed.with_cost(inside)[work.call[launched]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
     at = np.flatnonzero(operator >= 0)
@@ -162,11 +164,14 @@ def _waits_ns(work: DeviceWork, calls: Calls) -> Int64s:
     """
     if not len(work):
         return np.zeros(0, dtype=np.int64)
-    since = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
-    launched = np.full(len(work), np.iinfo(np.int64).min)
-    linked = work.call >= 0
-    launched[linked] = launched_ns(calls)[work.call[linked]]
-    waits: Int64s = np.maximum(np.minimum(launched, work.start_ns) - since, 0)
+    waits: Int64s = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
+    floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
+    for piece in slices(len(work)):
+        start, call = work.start_ns[piece], work.call[piece]
+        launched = np.full(len(start), np.iinfo(np.int64).min)
+        linked = call >= 0
+        launched[linked] = launched_ns(calls, call[linked], floor_ns)
+        waits[piece] = np.maximum(np.minimum(launched, start) - waits[piece], 0)
     return waits
 
 
