@@ -167,6 +167,25 @@ def test_prefill_and_decoding_that_share_some_kernels():
     assert [pattern.borders.tolist() for pattern in found.patterns] == [written.steps[:1], written.steps[1:]]
 
 
+@pytest.mark.parametrize("piece", [120, 200, 333, 5_000])
+def test_long_sequences_are_gone_through_in_pieces(piece):
+    written = Written().step([[f"prefill_{name}" for name in plain_block()]] * 8)
+    for _ in range(12):
+        written.step([plain_block()] * 8)
+    whole = find_repetition(written.sequence())
+    pieces = find_repetition(written.sequence(), piece=piece)
+    assert [(p.borders.tolist(), p.reach.tolist()) for p in pieces.patterns] == [
+        (p.borders.tolist(), p.reach.tolist()) for p in whole.patterns
+    ]
+    assert (whole.cut_blocks, pieces.cut_blocks) == (0, 0)
+    assert _borders(written) == written.steps
+
+
+def test_a_piece_shorter_than_a_step_finds_none():
+    written = Written().step([plain_block()] * 8).step([plain_block()] * 8)
+    assert isinstance(find_repetition(written.sequence(), piece=60), str)
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
