@@ -62,12 +62,14 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     if blocks < rules.fewest_blocks:
         return f"what repeats does so fewer than {rules.fewest_blocks} times in a row"
     unbegun = _begins_with_trace(sequence, runs)
-    size, longest = len(sequence.tokens), len(runs.typical)
+    size = len(sequence.tokens)
+    block = np.roll(runs.typical, lead)
     whole, cut = [], []
     for number, (first, count) in enumerate(zip(runs.first.tolist(), runs.count.tolist(), strict=True)):
         borders = np.append(begin[first : last[number] + 1], end[number])
-        at_start = number == 0 and _is_cut(sequence, 0, int(borders[0]), longest)
-        at_end = number == len(runs.count) - 1 and _is_cut(sequence, int(borders[-1]), size, longest)
+        before, after = sequence.tokens[: max(int(borders[0]), 0)], sequence.tokens[int(borders[-1]) :]
+        at_start = number == 0 and _is_part(sequence, before[::-1], block[::-1])
+        at_end = number == len(runs.count) - 1 and _is_part(sequence, after, block)
         # Up to one kernel may be missing: the norm that the first or last block has elsewhere.
         inside = (borders[:-1] >= -1) & (borders[1:] <= size + 1)
         borders = np.clip(borders, 0, size)
@@ -85,9 +87,9 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     return RunBorders(whole=np.array(whole, dtype=np.int64), cut=tuple(cut), regular=runs.regular)
 
 
-def _is_cut(sequence: KernelSequence, begin: int, end: int, longest: int) -> bool:
+def _is_part(sequence: KernelSequence, kernels: Int64s, block: Int64s) -> bool:
     """Whether what lies between a run and the edge of the window is no more than a part of a block."""
-    return end - begin < longest and not sequence.edge[sequence.tokens[max(begin, 0) : max(end, 0)]].any()
+    return len(kernels) < len(block) and _aligned(sequence, kernels, block)[0] == len(kernels)
 
 
 def _agreements(sequence: KernelSequence, runs: AnchoredRuns, usual: int) -> tuple[int, int]:
