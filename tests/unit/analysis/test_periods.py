@@ -267,7 +267,7 @@ def test_a_piece_shorter_than_a_step_finds_none():
         ),
         (
             Written().step(([[f"mamba_{name}" for name in plain_block()]] * 3 + [plain_block()]) * 4),
-            "what lies between two repetitions is neither a block nor the edge of a step",
+            "what repeats has 4 attentions in it: several blocks",
         ),
         (_repeated(2), "what repeats looks up embeddings or chooses tokens: whole steps"),
         (_repeated(1), "what repeats looks up embeddings or chooses tokens: whole steps"),
