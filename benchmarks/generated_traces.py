@@ -3,8 +3,11 @@
 A model of 16 blocks, every second one skipped, decoding step by step: ranges of blocks as maskprof writes them,
 operators with shapes, Python frames and module ranges, launches, kernels, and the arrows between them. Each step is
 the same but for its times and ids; the host's events come first and the device's last, as the profiler writes them.
+
+    python benchmarks/generated_traces.py PATH BYTES
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,21 +26,29 @@ _OPERATORS = (
     ("aten::mul", "[[1, 1, 2048], [2048]]", '["c10::BFloat16", "c10::BFloat16"]'),
     ("aten::rsqrt", "[[1, 1, 1]]", '["float"]'),
     ("aten::mean", "[[1, 1, 2048], [], [], []]", '["float", "ScalarList", "Scalar", ""]'),
-    ("aten::scaled_dot_product_attention", "[[1, 32, 1, 64], [1, 32, 513, 64], [1, 32, 513, 64]]", '["c10::BFloat16"]'),
+    (
+        "aten::scaled_dot_product_attention",
+        "[[1, 32, 1, 64], [1, 32, 513, 64], [1, 32, 513, 64]]",
+        '["c10::BFloat16"]',
+    ),
     ("aten::silu", "[[1, 1, 8192]]", '["c10::BFloat16"]'),
     ("aten::add", "[[1, 1, 2048], [1, 1, 2048], []]", '["c10::BFloat16", "c10::BFloat16", "Scalar"]'),
 )
+_ITERATOR = "at::native::bfloat16_copy_kernel_cuda(at::TensorIteratorBase&)::{lambda(float)#1}"
+_MEAN = (
+    "at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float>, unsigned int, float, 4, 4>"
+)
+_BINARY = (
+    "at::native::BinaryFunctor<c10::BFloat16, c10::BFloat16, c10::BFloat16, at::native::MulFunctor<float> >"
+)
+_TRAITS = "Flash_fwd_kernel_traits<64, 64, 256, 4, false, false, cutlass::bfloat16_t>"
+_PAIR = "std::array<char*, 2ul>"
 _KERNELS = (
     "nvjet_tst_64x8_64x16_1x4_h_bz_TNN",
-    "void at::native::vectorized_elementwise_kernel<4, at::native::bfloat16_copy_kernel_cuda(at::TensorIteratorBase&)"
-    "::{lambda(float)#1}, std::array<char*, 2ul> >(int, at::native::bfloat16_copy_kernel_cuda(at::TensorIteratorBase&)"
-    "::{lambda(float)#1}, std::array<char*, 2ul>)",
-    "void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float>,"
-    " unsigned int, float, 4, 4> >(at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float>>)",
-    "void flash_fwd_splitkv_kernel<Flash_fwd_kernel_traits<64, 64, 256, 4, false, false, cutlass::bfloat16_t>, false,"
-    " false, false, false, true, true, false>(Flash_fwd_params)",
-    "void at::native::elementwise_kernel<128, 4, at::native::gpu_kernel_impl_nocast<at::native::BinaryFunctor<c10::"
-    "BFloat16, c10::BFloat16, c10::BFloat16, at::native::binary_internal::MulFunctor<float> > > >(int)",
+    f"void at::native::vectorized_elementwise_kernel<4, {_ITERATOR}, {_PAIR} >(int, {_ITERATOR}, {_PAIR})",
+    f"void at::native::reduce_kernel<512, 1, {_MEAN} >({_MEAN})",
+    f"void flash_fwd_splitkv_kernel<{_TRAITS}, false, false, false, false, true, true, false>(Flash_fwd_params)",
+    f"void at::native::elementwise_kernel<128, 4, at::native::gpu_kernel_impl_nocast<{_BINARY} > >(int, {_BINARY})",
 )
 _FRAMES = (
     "torch/nn/modules/module.py(1773): _wrapped_call_impl",
@@ -150,14 +161,14 @@ class _Model:
 
     def _id(self, counter: str) -> tuple[int, str]:
         self.counters[counter] += 1
-        return 1_000 + self.counters[counter], counter
+        return 200_000 + self.counters[counter], counter
 
     def _range(self, name: str, category: str, dur_ns: int) -> None:
         self.host.event(
             f'"ph": "X", "cat": "{category}", "name": "{name}", "pid": {_HOST}, "tid": {_HOST}',
             self._now,
-            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n      "External id": %d,"Record function id": 0, "Ev Idx": %d'
-            "\n    }",
+            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n'
+            '      "External id": %d,"Record function id": 0, "Ev Idx": %d\n    }',
             (self._id("op"), self._id("op")),
         )
 
@@ -176,8 +187,8 @@ class _Model:
         self.frames.event(
             f'"ph": "X", "cat": "python_function", "name": "{name}", "pid": {_HOST}, "tid": {_HOST}',
             self._now,
-            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n      "Python parent id": %d, "Python id": %d, "Ev Idx": %d'
-            "\n    }",
+            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n'
+            '      "Python parent id": %d, "Python id": %d, "Ev Idx": %d\n    }',
             (self._id("frame"), self._id("frame"), self._id("frame")),
         )
 
@@ -201,10 +212,10 @@ class _Model:
         self.device.event(
             f'"ph": "X", "cat": "kernel", "name": "{_KERNELS[which]}", "pid": {_DEVICE}, "tid": {_STREAM}',
             start,
-            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n      "External id": %d, "queued": 0, "device": {_DEVICE}, '
-            f'"context": 1, "stream": {_STREAM}, "correlation": %d, "registers per thread": 32, "shared memory": 0, '
-            '"blocks per SM": 0.121212, "warps per SM": 0.484848, "grid": [16, 1, 1], "block": [128, 1, 1], '
-            '"est. achieved occupancy %%": 1\n    }',
+            f', "dur": {dur_ns / 1000:.3f},\n    "args": {{\n      "External id": %d, "queued": 0, '
+            f'"device": {_DEVICE}, "context": 1, "stream": {_STREAM}, "correlation": %d, "registers per thread": 32, '
+            '"shared memory": 0, "blocks per SM": 0.121212, "warps per SM": 0.484848, "grid": [16, 1, 1], '
+            '"block": [128, 1, 1], "est. achieved occupancy %%": 1\n    }',
             (correlation, correlation),
         )
 
@@ -222,3 +233,7 @@ def write_trace(path: Path, text_bytes: int) -> Path:
             file.writelines(side.texts(model.counters, steps))
         file.write(_TAIL.encode())
     return path
+
+
+if __name__ == "__main__" and len(sys.argv) > 2:
+    write_trace(Path(sys.argv[1]), int(float(sys.argv[2])))

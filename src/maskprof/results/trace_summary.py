@@ -23,7 +23,8 @@ class TraceFacts:
     Attributes:
         path: as given.
         events: events with a duration.
-        span_us: from the first event's start to the last one's end.
+        span_us: from the first event's start to the last one's end, of all that have a category; the event by
+            which the profiler says how long it recorded does not count.
         devices: names of the devices, one per device; empty for a trace of the host alone.
         ranks: the ranks in the file (usually one); empty where it does not say.
         world_size: how many ranks the job had; None where it does not say.
@@ -314,6 +315,7 @@ class TraceAccount:
 
     Attributes:
         events_kept, events_other: with a duration, and without (flow arrows, counters, names).
+        python_frames: with a duration too, and passed over: no figure needs them.
         events_lost: damaged or null; `unpaired`: begins without end and the reverse.
         device_events: kernels, copies, memsets.
         linked: device events whose launch call is in the trace.
@@ -340,6 +342,7 @@ class TraceAccount:
     unclassified_pct: float
     truncated: bool
     ignored_bytes: int = 0
+    python_frames: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -29,6 +29,7 @@ class Account:
         events: events with a duration that were kept; each is one row of the columns.
         frames: Python frames, which have a duration too and were passed over, since no analysis needs them
             (the ranges of modules are kept); 0 where `read_trace` was asked to keep them.
+        frames_ns: when the first of those began and the last one ended; None without any.
         other: events of kinds without a duration (flow arrows, counters, process names): passed over.
         lost: events that were damaged or null, and could not be kept.
         lost_at: where the first of them stood.
@@ -41,6 +42,7 @@ class Account:
 
     events: int
     frames: int = 0
+    frames_ns: tuple[int, int] | None = None
     other: int = 0
     lost: int = 0
     lost_at: tuple[Place, ...] = ()
@@ -61,6 +63,7 @@ class Tally:
     """The account while it is being kept."""
 
     frames: int = 0
+    frames_ns: tuple[int, int] | None = None
     other: int = 0
     lost: int = 0
     unpaired: int = 0
@@ -76,6 +79,12 @@ class Tally:
         """Keep `sentence`, once, with where it was first true."""
         self._notes.setdefault(sentence, where)
 
+    def pass_over(self, frames: int, start_ns: int, end_ns: int) -> None:
+        """Count Python frames, the first of which begins at `start_ns` and the last of which ends at `end_ns`."""
+        first, last = self.frames_ns or (start_ns, end_ns)
+        self.frames += frames
+        self.frames_ns = min(first, start_ns), max(last, end_ns)
+
     def lose(self, count: int, *, after: int = 0, byte: int | None = None) -> None:
         """Count lost events, the first of which comes `after` so many others that are not in `seen` yet."""
         self.lost += count
@@ -90,6 +99,7 @@ class Tally:
         return Account(
             events=events,
             frames=self.frames,
+            frames_ns=self.frames_ns,
             other=self.other,
             lost=self.lost,
             lost_at=tuple(self._lost_at),

@@ -8,7 +8,7 @@ as strings, for begin and end events, and for whatever else is unusual.
 
 import functools
 import operator
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from typing import Any, Final
 
 import msgspec
@@ -138,8 +138,9 @@ def exact_ns(text: msgspec.Raw | bytes) -> int | None:
 def _decimal_ns(digits: bytes) -> int | None:
     try:
         microseconds = Decimal(digits.decode("ascii", "replace"))
-    except InvalidOperation:
+        if not microseconds.is_finite() or microseconds.copy_abs() >= _LONGEST_US:
+            return None
+        return int((microseconds * 1000).to_integral_value())
+    except ArithmeticError:
+        # No number, or one with more digits in its exponent than any number has a use for.
         return None
-    if not microseconds.is_finite() or abs(microseconds) >= _LONGEST_US:
-        return None
-    return int((microseconds * 1000).to_integral_value())

@@ -83,16 +83,21 @@ class ColumnFold:
     def add_complete(self, events: Sequence[Any]) -> bool:
         """Fold in what `complete_events` gave; False, with nothing taken, where a float does not hold the times."""
         kept: Sequence[Complete] = [e for e in events if type(e) is Complete]
-        timed = len(kept)
+        timed, frames = len(kept), []
         if not self._python and PYTHON in [e.cat for e in kept]:
+            frames = [e for e in kept if e.cat == PYTHON and not e.name.startswith(_MODULE)]
             kept = [e for e in kept if e.cat != PYTHON or e.name.startswith(_MODULE)]
         starts = _to_ns([e.ts for e in kept])
         durations = _to_ns([e.dur for e in kept])
         if starts is None or durations is None:
             return False
+        if frames:
+            spanned = _spanned(frames)
+            if spanned is None:
+                return False
+            self._tally.pass_over(len(frames), *spanned.tolist())
         self._tally.seen += len(events)
         self._tally.other += len(events) - timed
-        self._tally.frames += timed - len(kept)
         self._fold(kept, starts, durations, None)
         return True
 
@@ -112,7 +117,7 @@ class ColumnFold:
                 if start is None or duration is None:
                     self._tally.lose(1, after=at)
                 elif self._is_frame(event):
-                    self._tally.frames += 1
+                    self._tally.pass_over(1, start, start + duration)
                 else:
                     kept.append(event)
                     starts.append(start)
@@ -255,6 +260,12 @@ def _to_ns(microseconds: list[Any]) -> Int64s | None:
     if values.dtype.kind == "f" and np.abs(values).max() < EXACT_FLOAT_US:
         return np.rint(values * 1000.0).astype(np.int64)
     return None
+
+
+def _spanned(events: list[Any]) -> Int64s | None:
+    """The earliest start and the latest end, or None where their values do not say them exactly."""
+    starts = [e.ts for e in events]
+    return None if None in starts else _to_ns([min(starts), max([e.ts + e.dur for e in events])])
 
 
 def _canonical_categories(table: CodeTable, codes: Ints) -> tuple[tuple[str, ...], NDArray[Any]]:

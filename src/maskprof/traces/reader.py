@@ -13,6 +13,8 @@ from maskprof.traces.decode import decode
 from maskprof.traces.finding import find_traces
 from maskprof.traces.inflate import MOST_TEXT_BYTES, text_chunks
 
+__all__ = ["find_traces", "read_trace", "read_traces"]
+
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 STDIN = "-"

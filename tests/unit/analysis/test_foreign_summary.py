@@ -29,6 +29,7 @@ def test_figures_match_the_truth(truth):
         "gpu_us_sum": device.kernel_time_us + device.memcpy_us + device.memset_us,
         "gpu_busy_us_union": device.busy_us,
         "gpu_span_us": device.span_us,
+        "all_span_us": summary.facts.span_us,
         "launch_to_start_us_median": launches.median_delay_us,
         "launch_to_start_us_p95": launches.p95_delay_us,
         "launch_to_start_us_min": launches.min_delay_us,

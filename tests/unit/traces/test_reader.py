@@ -119,7 +119,18 @@ def test_times_are_exact_to_the_nanosecond(tmp_path, written, nanoseconds):
 
 
 @pytest.mark.parametrize(
-    "written", ["null", '"soon"', "1e999", "[1]", "99999999999999999999", '"NaN"', "true"]
+    "written",
+    [
+        "null",
+        '"soon"',
+        "1e999",
+        "16e999598738",
+        '"1e-99999999999999999999"',
+        "[1]",
+        "99999999999999999999",
+        '"NaN"',
+        "true",
+    ],
 )
 def test_an_event_without_a_usable_time_is_lost_alone(tmp_path, written):
     trace = TraceBuilder().op("a", 5, 1).op("b", written, 1).op("c", 7, 1).read(tmp_path)
