@@ -14,7 +14,7 @@ from maskprof.analysis.narrow import slices
 from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s, Ints, Trace
 from maskprof.traces.links import Launches, Nesting, innermost, nest
 
 # What says in a kernel's name that float32 matrices are multiplied as TF32.
@@ -126,7 +126,7 @@ def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
 
 
 def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
-    operator = np.full(len(work), -1, dtype=np.int32)
+    operator: Ints = np.full(len(work), -1, dtype=np.int32)
     launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
     inside = innermost(trace.events, costed.nesting, calls.rows)
     operator[launched] = costed.with_cost(inside)[work.call[launched]]

@@ -72,8 +72,8 @@ class Nesting:
             one, or -1; shape (ranges,). A range that only partly overlaps another is not inside it.
     """
 
-    rows: Int32s
-    parents: Int32s
+    rows: Ints
+    parents: Ints
 
 
 def nest(events: Events, rows: Ints) -> Nesting:
@@ -93,7 +93,7 @@ def nest(events: Events, rows: Ints) -> Nesting:
     return Nesting(rows=rows, parents=parents)
 
 
-def innermost(events: Events, nesting: Nesting, rows: Ints) -> Int32s:
+def innermost(events: Events, nesting: Nesting, rows: Ints) -> Ints:
     """For each of `rows` the innermost range of its thread within which it starts: a position, or -1.
 
     Positions are those of `nesting`; shape (rows,).

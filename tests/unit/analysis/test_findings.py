@@ -259,8 +259,10 @@ def test_what_skipped_blocks_still_cost(tmp_path):
     )
     found = Blocks(source="ranges", phases=(phase, replace(phase, phase="all", device_us=None)))
     assert with_more(tmp_path, blocks=found)[-2:] == (
-        "The 2 skipped of 3 blocks still take, in each step of decode, "
-        "7 us of the host, 1.75 us of the device, 9 us in which it waits.",
+        (
+            "The 2 skipped of 3 blocks still take, in each step of decode, "
+            "7 us of the host, 1.75 us of the device, 9 us in which it waits."
+        ),
         "The 2 skipped of 3 blocks still take, in each step, 7 us of the host.",
     )
     active = Blocks(source="ranges", phases=(replace(phase, blocks=blocks[:1]),))
@@ -295,13 +297,17 @@ PEAKS = DevicePeaks(name="A", tflops={"bf16": 1000.0}, bandwidth_gb_s=3000.0, so
     [
         (
             (row("compute"), row("memory", device_us=20.0)),
-            "By their shapes, arithmetic bounds 75 % of the matrix products' and attention's time; "
-            "aten::mm reaches 250 TFLOP/s, 25 % of the peak.",
+            (
+                "By their shapes, arithmetic bounds 75 % of the matrix products' and attention's time; "
+                "aten::mm reaches 250 TFLOP/s, 25 % of the peak."
+            ),
         ),
         (
             (row("memory", share_of_peak=None),),
-            "By their shapes, memory bounds 100 % of the matrix products' and attention's time; "
-            "aten::mm reaches 900 GB/s.",
+            (
+                "By their shapes, memory bounds 100 % of the matrix products' and attention's time; "
+                "aten::mm reaches 900 GB/s."
+            ),
         ),
     ],
 )
