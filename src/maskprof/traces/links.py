@@ -1,12 +1,15 @@
 """How events hang together: launch and device event by correlation, nesting by time on one thread."""
 
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
 from maskprof.traces.columns import Bools, Events, Int64s, Trace
+
+_PIECE = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -73,9 +76,9 @@ class Nesting:
 def nest(events: Events, rows: Int64s) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
     thread = _threads(events, rows)
-    order = np.lexsort((-events.end_ns[rows], events.ts_ns[rows], thread))
+    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], thread))
     rows, thread = rows[order], thread[order]
-    end = events.end_ns[rows]
+    end = events.ends(rows)
     parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
     if len(rows):
         parents[np.concatenate(([True], thread[1:] != thread[:-1]))] = -1
@@ -93,25 +96,36 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
 
     Positions are those of `nesting`; shape (rows,).
     """
-    ranges, count = nesting.rows, len(nesting.rows)
-    if not count:
-        return np.full(len(rows), -1, dtype=np.int64)
-    both = np.concatenate((ranges, rows))
-    thread = _threads(events, both)
-    is_point = np.arange(len(both)) >= count
-    # The ranges keep their order among themselves, for the sorting is stable and they are in it already.
-    order = np.lexsort((is_point, events.ts_ns[both], thread))
-    latest = np.maximum.accumulate(np.where(is_point[order], -1, order))
-    found = np.empty(len(both), dtype=np.int64)
-    found[order] = latest
-    found = found[count:]
-    found[(found >= 0) & (thread[found] != thread[count:])] = -1
-    start, end = events.ts_ns[rows], events.end_ns[ranges]
-    while True:
-        early = np.flatnonzero((found >= 0) & (end[found] < start))
-        if not len(early):
-            return found
-        found[early] = nesting.parents[found[early]]
+    found = np.full(len(rows), -1, dtype=np.int64)
+    if not len(nesting.rows):
+        return found
+    starts, ends = events.ts_ns[nesting.rows], events.ends(nesting.rows)
+    threads = _threads(events, nesting.rows)
+    # Ranges are ordered by thread, so those of one thread stand together, by start.
+    bounds = np.flatnonzero(np.concatenate(([True], threads[1:] != threads[:-1], [True])))
+    lower_of = dict(zip(threads[bounds[:-1]].tolist(), pairwise(bounds.tolist()), strict=True))
+    for first in range(0, len(rows), _PIECE):
+        piece = slice(first, first + _PIECE)
+        thread, start = _threads(events, rows[piece]), events.ts_ns[rows[piece]]
+        at = np.full(len(thread), -1, dtype=np.int64)
+        for one in np.unique(thread).tolist():
+            if one in lower_of:
+                lower, upper = lower_of[one]
+                of_thread = thread == one
+                latest = np.searchsorted(starts[lower:upper], start[of_thread], side="right") - 1
+                at[of_thread] = np.where(latest >= 0, latest + lower, -1)
+        found[piece] = _first_open(at, start, ends, nesting.parents)
+    return found
+
+
+def _first_open(at: Int64s, start: Int64s, ends: Int64s, parents: Int64s) -> Int64s:
+    """For each position the nearest range, itself or around it, that has not ended before `start`."""
+    open_still = np.flatnonzero(at >= 0)
+    while len(open_still):
+        open_still = open_still[ends[at[open_still]] < start[open_still]]
+        at[open_still] = parents[at[open_still]]
+        open_still = open_still[at[open_still] >= 0]
+    return at
 
 
 def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
