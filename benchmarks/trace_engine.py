@@ -21,7 +21,8 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -261,10 +262,17 @@ def machine() -> dict[str, str]:
         "cpu_count": str(os.cpu_count()),
         "os": platform.platform(),
         "python": platform.python_version(),
-        **{package: version(package) for package in PACKAGES},
+        **{package: version_of(package) for package in PACKAGES},
         "time": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "load average when this was measured": f"{os.getloadavg()[0]:.1f}",
     }
+
+
+def version_of(package: str) -> str:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "not installed, hence left out (dependency group bench)"
 
 
 def cpu_name() -> str:
@@ -309,7 +317,8 @@ def main() -> None:
 
     def measured(path: Path) -> Measured:
         text_mb = text_bytes(str(path)) / MB
-        readers = [r for r in READERS if r not in ("hta", "orjson") or text_mb <= args.peers_up_to_mb]
+        peers = [peer for peer in ("hta", "orjson") if find_spec(peer) and text_mb <= args.peers_up_to_mb]
+        readers = [reader for reader in READERS if reader in ("maskprof", "bare", *peers)]
         return measure(path, text_mb, readers, args.large_rounds if text_mb > args.large_mb else args.rounds)
 
     real = [measured(path) for path in args.files]

@@ -1,13 +1,22 @@
 """How events hang together: launch and device event by correlation, nesting by time on one thread."""
 
+import itertools
 from dataclasses import dataclass
+<<<<<<< HEAD
 from itertools import pairwise
+=======
+from typing import TypeAlias
+>>>>>>> reader
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
-from maskprof.traces.columns import Bools, Events, Int64s, Trace
+from maskprof.traces.columns import Bools, Events, Int64s, Ints, Trace
+
+# From the first range of a thread to behind its last one.
+_Span: TypeAlias = tuple[int, int]
+# So many rows are dealt with at once, to keep what is only needed in between small.
+_PIECE = 2**16
 
 _PIECE = 2**15
 
@@ -75,20 +84,26 @@ class Nesting:
 
 def nest(events: Events, rows: Int64s) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
+<<<<<<< HEAD
     thread = _threads(events, rows)
     order = np.lexsort((-events.ends(rows), events.ts_ns[rows], thread))
     rows, thread = rows[order], thread[order]
     end = events.ends(rows)
+=======
+    order = np.lexsort((-_ends(events, rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
+    rows = rows[order]
+    del order
+>>>>>>> reader
     parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
-    if len(rows):
-        parents[np.concatenate(([True], thread[1:] != thread[:-1]))] = -1
+    parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
-    while True:
-        early = np.flatnonzero((parents >= 0) & (end[parents] < end))
-        if not len(early):
-            return Nesting(rows=rows, parents=parents)
+    end = _ends(events, rows)
+    early = _ending_early(parents, end, end, np.arange(len(rows)))
+    while len(early):
         parents[early] = parents[parents[early]]
+        early = _ending_early(parents, end, end, early)
+    return Nesting(rows=rows, parents=parents)
 
 
 def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
@@ -96,6 +111,7 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
 
     Positions are those of `nesting`; shape (rows,).
     """
+<<<<<<< HEAD
     found = np.full(len(rows), -1, dtype=np.int64)
     if not len(nesting.rows):
         return found
@@ -126,6 +142,30 @@ def _first_open(at: Int64s, start: Int64s, ends: Int64s, parents: Int64s) -> Int
         at[open_still] = parents[at[open_still]]
         open_still = open_still[at[open_still] >= 0]
     return at
+=======
+    ranges = nesting.rows
+    found = np.full(len(rows), -1, dtype=np.int64)
+    bounds = _thread_starts(events, ranges).tolist()
+    threads = {
+        (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
+        for low, high in itertools.pairwise(bounds)
+    }
+    starts, ends = events.ts_ns[ranges], _ends(events, ranges)
+    for first in range(0, len(rows), _PIECE):
+        piece = rows[first : first + _PIECE]
+        pid, tid, start = events.pid[piece], events.tid[piece], events.ts_ns[piece]
+        at = found[first : first + _PIECE]
+        for (wanted_pid, wanted_tid), (low, high) in _present(threads, pid, tid):
+            points = np.flatnonzero((pid == wanted_pid) & (tid == wanted_tid))
+            # The last range that starts no later; of several that start together the one within the others.
+            at[points] = np.searchsorted(starts[low:high], start[points], side="right") - 1 + low
+            at[points[at[points] < low]] = -1
+        early = _ending_early(at, ends, start, np.arange(len(piece)))
+        while len(early):
+            at[early] = nesting.parents[at[early]]
+            early = _ending_early(at, ends, start, early)
+    return found
+>>>>>>> reader
 
 
 def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
@@ -141,5 +181,30 @@ def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
         found[others] = nesting.parents[found[others]]
 
 
-def _threads(events: Events, rows: Int64s) -> NDArray[np.int64]:
-    return (events.pid[rows].astype(np.int64) << 32) | events.tid[rows]
+def _ends(events: Events, rows: Int64s) -> Int64s:
+    """Ends of some events, without those of all others in memory."""
+    ends: Int64s = events.ts_ns[rows] + events.dur_ns[rows]
+    return ends
+
+
+def _thread_starts(events: Events, rows: Int64s) -> Int64s:
+    """Where in `rows`, which are sorted by thread, each thread begins, and the last one ends."""
+    pid, tid = events.pid[rows], events.tid[rows]
+    changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1])) + 1
+    return np.unique(np.concatenate(([0], changes, [len(rows)]))).astype(np.int64)
+
+
+def _present(
+    threads: dict[tuple[int, int], _Span], pid: Ints, tid: Ints
+) -> list[tuple[tuple[int, int], _Span]]:
+    """Those of `threads` that any of the events given by `pid` and `tid` are on."""
+    codes = np.unique((pid.astype(np.int64) << 32) | tid).tolist()
+    keys = [(code >> 32, code & 0xFFFFFFFF) for code in codes]
+    return [(key, threads[key]) for key in keys if key in threads]
+
+
+def _ending_early(at: Int64s, ends: Int64s, times: Int64s, among: Int64s) -> Int64s:
+    """Which of `among` have a range at position `at` that ends before their time."""
+    among = among[at[among] >= 0]
+    early: Int64s = among[ends[at[among]] < times[among]]
+    return early
