@@ -2,11 +2,7 @@
 
 import itertools
 from dataclasses import dataclass
-<<<<<<< HEAD
-from itertools import pairwise
-=======
 from typing import TypeAlias
->>>>>>> reader
 
 import numpy as np
 
@@ -17,8 +13,6 @@ from maskprof.traces.columns import Bools, Events, Int64s, Ints, Trace
 _Span: TypeAlias = tuple[int, int]
 # So many rows are dealt with at once, to keep what is only needed in between small.
 _PIECE = 2**16
-
-_PIECE = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -84,16 +78,9 @@ class Nesting:
 
 def nest(events: Events, rows: Int64s) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
-<<<<<<< HEAD
-    thread = _threads(events, rows)
-    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], thread))
-    rows, thread = rows[order], thread[order]
-    end = events.ends(rows)
-=======
     order = np.lexsort((-_ends(events, rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
     rows = rows[order]
     del order
->>>>>>> reader
     parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
     parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
@@ -111,38 +98,6 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
 
     Positions are those of `nesting`; shape (rows,).
     """
-<<<<<<< HEAD
-    found = np.full(len(rows), -1, dtype=np.int64)
-    if not len(nesting.rows):
-        return found
-    starts, ends = events.ts_ns[nesting.rows], events.ends(nesting.rows)
-    threads = _threads(events, nesting.rows)
-    # Ranges are ordered by thread, so those of one thread stand together, by start.
-    bounds = np.flatnonzero(np.concatenate(([True], threads[1:] != threads[:-1], [True])))
-    lower_of = dict(zip(threads[bounds[:-1]].tolist(), pairwise(bounds.tolist()), strict=True))
-    for first in range(0, len(rows), _PIECE):
-        piece = slice(first, first + _PIECE)
-        thread, start = _threads(events, rows[piece]), events.ts_ns[rows[piece]]
-        at = np.full(len(thread), -1, dtype=np.int64)
-        for one in np.unique(thread).tolist():
-            if one in lower_of:
-                lower, upper = lower_of[one]
-                of_thread = thread == one
-                latest = np.searchsorted(starts[lower:upper], start[of_thread], side="right") - 1
-                at[of_thread] = np.where(latest >= 0, latest + lower, -1)
-        found[piece] = _first_open(at, start, ends, nesting.parents)
-    return found
-
-
-def _first_open(at: Int64s, start: Int64s, ends: Int64s, parents: Int64s) -> Int64s:
-    """For each position the nearest range, itself or around it, that has not ended before `start`."""
-    open_still = np.flatnonzero(at >= 0)
-    while len(open_still):
-        open_still = open_still[ends[at[open_still]] < start[open_still]]
-        at[open_still] = parents[at[open_still]]
-        open_still = open_still[at[open_still] >= 0]
-    return at
-=======
     ranges = nesting.rows
     found = np.full(len(rows), -1, dtype=np.int64)
     bounds = _thread_starts(events, ranges).tolist()
@@ -165,7 +120,6 @@ def _first_open(at: Int64s, start: Int64s, ends: Int64s, parents: Int64s) -> Int
             at[early] = nesting.parents[at[early]]
             early = _ending_early(at, ends, start, early)
     return found
->>>>>>> reader
 
 
 def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
