@@ -78,14 +78,14 @@ class Nesting:
 
 def nest(events: Events, rows: Int64s) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
-    order = np.lexsort((-_ends(events, rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
+    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
     rows = rows[order]
     del order
     parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
     parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
-    end = _ends(events, rows)
+    end = events.ends(rows)
     early = _ending_early(parents, end, end, np.arange(len(rows)))
     while len(early):
         parents[early] = parents[parents[early]]
@@ -105,7 +105,7 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
         (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
         for low, high in itertools.pairwise(bounds)
     }
-    starts, ends = events.ts_ns[ranges], _ends(events, ranges)
+    starts, ends = events.ts_ns[ranges], events.ends(ranges)
     for first in range(0, len(rows), _PIECE):
         piece = rows[first : first + _PIECE]
         pid, tid, start = events.pid[piece], events.tid[piece], events.ts_ns[piece]
@@ -133,12 +133,6 @@ def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
         if not len(others):
             return found
         found[others] = nesting.parents[found[others]]
-
-
-def _ends(events: Events, rows: Int64s) -> Int64s:
-    """Ends of some events, without those of all others in memory."""
-    ends: Int64s = events.ts_ns[rows] + events.dur_ns[rows]
-    return ends
 
 
 def _thread_starts(events: Events, rows: Int64s) -> Int64s:
