@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
+from maskprof.analysis.narrow import slices
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
+
+# Operators that are looked up at once.
+_PIECE = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,10 +135,6 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     turn, is_kernel, dur_us = call_turn[call_of], kernel_flags[linked], all_us[linked]
     kernel_us = np.where(is_kernel, dur_us, 0.0)
 
-    operator_rows = trace.rows_in((OPERATOR,))
-    operator_rows = operator_rows[~turns.ours[events.name[operator_rows]]]
-    operator_turn, _ = _owners(trace, turns, operator_rows)
-
     skipped = turns.turns
     skipped = skipped[turns.active[skipped] == 0]
     bubble_us = np.zeros(count)
@@ -151,7 +151,7 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
         launches=_counts(call_turn, count),
         copy_us=_sums(turn[~is_kernel], count, dur_us[~is_kernel]),
         copies=_counts(turn[~is_kernel], count),
-        operators=_counts(operator_turn, count),
+        operators=_operators(trace, turns),
         bubble_us=bubble_us,
         kernel_turn=turn[in_turn].astype(np.int32),
         kernel_category=category[linked][in_turn],
@@ -159,6 +159,18 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
         categories=names,
         has_device=len(launches.device_rows) > 0,
     )
+
+
+def _operators(trace: Trace, turns: HostTurns) -> Int64s:
+    """How many operators start inside each turn, ranges left out; shape (ranges,)."""
+    rows = trace.rows_in((OPERATOR,))
+    found = np.zeros(len(turns.turn), dtype=np.int64)
+    for piece in slices(len(rows), _PIECE):
+        chosen = rows[piece]
+        chosen = chosen[~turns.ours[trace.events.name[chosen]]]
+        turn, _ = _owners(trace, turns, chosen)
+        found += _counts(turn, len(found))
+    return found
 
 
 def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64s]:

@@ -74,12 +74,13 @@ class Events:
 
     @property
     def end_ns(self) -> Int64s:
-        """End of each event, in nanoseconds. Made anew each time, as long as the trace: ask `ends` for a part."""
+        """End of each event, in nanoseconds."""
         return self.ts_ns + self.dur_ns
 
-    def ends(self, rows: Ints) -> Int64s:
-        """Ends of some events, in nanoseconds; shape (rows,)."""
-        return self.ts_ns[rows] + self.dur_ns[rows]
+    def ends_of(self, rows: Ints) -> Int64s:
+        """Ends of the events in `rows`, without those of all others in memory; shape (rows,)."""
+        ends: Int64s = self.ts_ns[rows] + self.dur_ns[rows]
+        return ends
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
