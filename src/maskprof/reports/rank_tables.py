@@ -1,10 +1,19 @@
-"""The ranks of a job side by side, as a table."""
+"""Several traces side by side, as a table: the ranks of a job, or any others."""
+
+from collections.abc import Sequence
 
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
-from maskprof.reports.trace_columns import bar_columns, name_columns, share_column, time_column
+from maskprof.reports.trace_columns import (
+    bar_columns,
+    count_column,
+    name_columns,
+    share_column,
+    time_column,
+)
 from maskprof.results.trace_comparison import RankComparison
+from maskprof.results.trace_summary import TraceSummary
 
 
 def rank_table(ranks: RankComparison | None) -> Table | None:
@@ -20,7 +29,7 @@ def rank_table(ranks: RankComparison | None) -> Table | None:
         time_column("span", "span", [row.span_us for row in rows], rank=1),
         time_column("busy", "busy", [row.busy_us for row in rows], rank=3),
         time_column("compute", "compute", [row.compute_us for row in rows]),
-        time_column("communication", "communi-\ncation", [row.communication_us for row in rows], rank=2),
+        time_column("communication", "comm.", [row.communication_us for row in rows], rank=2),
         time_column("wait", "waits", [row.wait_us for row in rows]),
         *bar_columns("bar", "", shares, rank=12, last_rank=5),
         share_column("idle", "\nidle", [row.idle_pct / 100 for row in rows], rank=4),
@@ -38,3 +47,20 @@ def rank_table(ranks: RankComparison | None) -> Table | None:
         ),
         strong_rows=late,
     )
+
+
+def overview_table(summaries: Sequence[TraceSummary]) -> Table:
+    """Traces that are not the ranks of one job: a row each."""
+    devices = [summary.whole.device for summary in summaries]
+    columns = [
+        *name_columns("path", "\ntrace", [summary.facts.path for summary in summaries]),
+        time_column("span", "span", [summary.facts.span_us for summary in summaries]),
+        count_column("events", "\nevents", [summary.facts.events for summary in summaries], rank=1),
+    ]
+    if any(devices):
+        columns += [
+            count_column("kernels", "\nkernels", [d.kernel_count if d else None for d in devices], rank=2),
+            time_column("busy", "device\nbusy", [d.busy_us if d else None for d in devices]),
+            share_column("idle", "device\nidle", [d.idle_pct / 100 if d else None for d in devices]),
+        ]
+    return Table(title=units.count(len(summaries), "trace").capitalize(), columns=tuple(columns))

@@ -12,10 +12,24 @@ from maskprof.reports.diff_tables import diff_subject, diff_tables
 from maskprof.reports.escapes import visible
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import Table, with_texts
-from maskprof.reports.rank_tables import rank_table
+from maskprof.reports.rank_tables import overview_table, rank_table
 from maskprof.reports.trace_tables import block_tables, other_tables, subject, time_tables
 from maskprof.results.trace_comparison import RankComparison, TraceDiff
 from maskprof.results.trace_summary import TraceSummary
+
+
+def print_traces(
+    summaries: Sequence[TraceSummary], ranks: RankComparison | None, console: Console, *, top: int
+) -> None:
+    """Print one or several traces; of several first how they compare."""
+    if len(summaries) > 1:
+        table = rank_table(ranks) or overview_table(summaries)
+        print_tables([table], console)
+    for place, summary in enumerate(summaries):
+        if len(summaries) > 1:
+            console.print()
+            console.rule(Text(_shown(f"{place + 1} of {len(summaries)}", console)), align="left", style="dim")
+        print_trace(summary, console, top=top)
 
 
 def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
@@ -32,13 +46,6 @@ def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
     for line in lines:
         print_paragraph(line, console, style="cyan" if line.startswith("blocks") else "dim")
     print_tables((*block_tables(summary), *other_tables(summary, top=top)), console)
-
-
-def print_ranks(ranks: RankComparison, console: Console) -> None:
-    """Print the ranks of a job side by side."""
-    table = rank_table(ranks)
-    if table is not None:
-        print_tables([table], console)
 
 
 def print_diff(diff: TraceDiff, console: Console, *, top: int) -> None:
@@ -62,7 +69,11 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
 def print_paragraph(text: str, console: Console, *, style: str) -> None:
     """Print running text."""
     if text:
-        console.print(Text(_ascii(text) if _is_ascii(console) else text, style=style))
+        console.print(Text(_shown(text, console), style=style))
+
+
+def _shown(text: str, console: Console) -> str:
+    return _ascii(text) if _is_ascii(console) else text
 
 
 def _is_ascii(console: Console) -> bool:

@@ -6,7 +6,7 @@ from maskprof.reports.diff_tables import diff_subject, diff_tables
 from maskprof.reports.escapes import markdown
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import to_markdown
-from maskprof.reports.rank_tables import rank_table
+from maskprof.reports.rank_tables import overview_table, rank_table
 from maskprof.reports.trace_tables import block_tables, other_tables, subject, time_tables
 from maskprof.results.trace_comparison import RankComparison, TraceDiff
 from maskprof.results.trace_summary import TraceSummary
@@ -17,9 +17,8 @@ _FLAME_WIDTH = 100
 def traces_to_markdown(summaries: Sequence[TraceSummary], ranks: RankComparison | None, *, top: int) -> str:
     """One or several traces, each under a heading of its own."""
     parts: list[str] = []
-    table = rank_table(ranks)
-    if table is not None:
-        parts.append(to_markdown(table).rstrip())
+    if len(summaries) > 1:
+        parts.append(to_markdown(rank_table(ranks) or overview_table(summaries)).rstrip())
     for summary in summaries:
         parts += [
             f"# {markdown(summary.facts.path)}",
