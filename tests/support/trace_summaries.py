@@ -36,7 +36,12 @@ FLASH = (
 )
 ALL_REDUCE = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
 # One kernel of each kind in a block: (name, category, us).
-IN_BLOCK = ((GEMM, "GEMM", 40.0), (FLASH, "attention", 20.0), (ADD, "elementwise", 5.0), (MUL, "elementwise", 4.0))
+IN_BLOCK = (
+    (GEMM, "GEMM", 40.0),
+    (FLASH, "attention", 20.0),
+    (ADD, "elementwise", 5.0),
+    (MUL, "elementwise", 4.0),
+)
 BLOCK_US = sum(us for _, _, us in IN_BLOCK)
 
 
@@ -128,8 +133,12 @@ def make_blocks(active, *, steps=4, device=True, source="ranges", block_us=BLOCK
 
 
 OPERATORS = (
-    OperatorTime(name="aten::linear", count=80, total_us=4000.0, self_us=200.0, device_us=0.0, kernel_count=0),
-    OperatorTime(name="aten::addmm", count=80, total_us=3800.0, self_us=3700.0, device_us=0.0, kernel_count=0),
+    OperatorTime(
+        name="aten::linear", count=80, total_us=4000.0, self_us=200.0, device_us=0.0, kernel_count=0
+    ),
+    OperatorTime(
+        name="aten::addmm", count=80, total_us=3800.0, self_us=3700.0, device_us=0.0, kernel_count=0
+    ),
     OperatorTime(name="aten::add", count=160, total_us=480.0, self_us=480.0, device_us=0.0, kernel_count=0),
 )
 PEAKS = DevicePeaks(

@@ -27,7 +27,9 @@ def diff_tables(diff: TraceDiff, *, top: int) -> tuple[Table, ...]:
         tables.append(_table(f"Blocks{where} (per step)", "block", rows, top=len(rows), counts=counts))
     tables += [
         _table("Ranges", "range", diff.ranges, top=top, counts="count"),
-        _table("Categories of device work", "category", diff.categories, top=len(diff.categories), counts="count"),
+        _table(
+            "Categories of device work", "category", diff.categories, top=len(diff.categories), counts="count"
+        ),
         _table("Kernels", "kernel", diff.kernels, top=top, counts="count", shorten=short_names),
         _table("Operators (host time of their own)", "operator", diff.operators, top=top, counts="calls"),
     ]
@@ -63,15 +65,13 @@ def _table(
             *_count_columns(shown, counts),
             time_column("us_a", "A", [row.us_a for row in shown], unit=unit),
             time_column("us_b", "B", [row.us_b for row in shown], unit=unit),
-            Column(key="delta", title=f"change\n{unit}", cells=_signed([row.delta_us for row in shown], unit)),
             Column(
-                key="percent", title="\nchange", cells=tuple(map(_percent, shown)), rank=2, role="side"
+                key="delta", title=f"change\n{unit}", cells=_signed([row.delta_us for row in shown], unit)
             ),
+            Column(key="percent", title="\nchange", cells=tuple(map(_percent, shown)), rank=2, role="side"),
         ),
         notes=(f"{tally}.",),
-        strong_rows=frozenset(
-            place for place, row in enumerate(shown) if row.status in ("added", "removed")
-        ),
+        strong_rows=frozenset(place for place, row in enumerate(shown) if row.status in ("added", "removed")),
     )
 
 
@@ -92,7 +92,9 @@ def _signed(deltas_us: Sequence[float], unit: str) -> tuple[str, ...]:
     scaled = [delta / units.time_factor(unit) for delta in deltas_us]
     decimals = units.decimals_for(scaled)
     texts = [units.fixed(value, decimals) for value in scaled]
-    return tuple(f"+{text}" if value > 0 and float(text) else text for text, value in zip(texts, scaled, strict=True))
+    return tuple(
+        f"+{text}" if value > 0 and float(text) else text for text, value in zip(texts, scaled, strict=True)
+    )
 
 
 def _percent(row: DiffRow) -> str:

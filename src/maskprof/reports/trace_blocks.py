@@ -1,7 +1,6 @@
 """The blocks of a traced model: proportional bars per block, and what remains of skipped ones."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
@@ -13,6 +12,7 @@ from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime
 _SOURCES = {
     "ranges": "by maskprof's ranges",
     "modules": "by the ranges of the model's modules",
+    "annotations": "by ranges that are named as a list of blocks",
     "period": "by the sequence of kernels that repeats",
 }
 _TURNS = {True: "active", False: "skipped", None: units.MISSING}
@@ -70,10 +70,17 @@ def skipped_table(blocks: Blocks | None) -> Table | None:
         Column(key="phase", title="\nphase", cells=tuple(visible(p.phase) for p in phases), justify="left"),
         count_column("blocks", "skipped\nblocks", number),
     ]
-    parts = (("host_us", "host", 0), ("device_us", "kernels", 2), ("copy_us", "copies", 1), ("bubble_us", "bubble", 0))
+    parts = (
+        ("host_us", "host", 0),
+        ("device_us", "kernels", 2),
+        ("copy_us", "copies", 1),
+        ("bubble_us", "bubble", 0),
+    )
     for key, title, rank in parts:
         values = [total[key] for total in totals]
-        if any(value is not None for value in values) and (key != "copy_us" or phases[0].device_us is not None):
+        if any(value is not None for value in values) and (
+            key != "copy_us" or phases[0].device_us is not None
+        ):
             columns.append(time_column(key, title, values, rank=rank))
             each = [None if v is None else v / n for v, n in zip(values, number, strict=True)]
             columns.append(time_column(f"{key}_each", f"{title}\neach", each, rank=rank + 5))
@@ -90,7 +97,7 @@ def _identity(blocks: Sequence[BlockTime]) -> list[Column]:
     if any(block.active is not None for block in blocks):
         cells = tuple(_TURNS[block.active] for block in blocks)
         columns.append(Column(key="turn", title="\nturn", cells=cells, justify="left"))
-    else:
+    elif any(str(block.block) not in block.name or " " not in block.name for block in blocks):
         columns += name_columns("name", "\nname", [block.name for block in blocks], least_rank=20)
     return columns
 
@@ -146,9 +153,6 @@ def _steps_note(phases: Sequence[BlockPhase]) -> str:
     return f"Means per step: {listed(steps)}."
 
 
-
 def _time(key: str, label: str, what: str, values_us: Sequence[float | None], *, rank: int) -> Column:
     """A column whose title is the phase and, below, what is measured and its unit."""
-    unit = units.time_unit(values_us)
-    column = time_column(key, label, values_us, rank=rank, unit=unit)
-    return replace(column, title=f"{label}\n{what} {unit}")
+    return time_column(key, f"{label}\n{what}", values_us, rank=rank)

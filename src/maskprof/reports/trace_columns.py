@@ -10,9 +10,25 @@ from maskprof.reports.layout import Column
 
 # Each width of a name and its rank: a name shrinks to 44 before any other column goes, below that after those
 # whose rank is `BEFORE_NAMES` or more.
-_NAME_WIDTHS = {100: 100, 88: 99, 76: 98, 68: 97, 60: 96, 54: 95, 48: 94, 44: 49, 40: 48, 36: 47, 32: 46, 28: 45, 24: 0}
+_NAME_WIDTHS = {
+    100: 100,
+    88: 99,
+    76: 98,
+    68: 97,
+    60: 96,
+    54: 95,
+    48: 94,
+    44: 49,
+    40: 48,
+    36: 47,
+    32: 46,
+    28: 45,
+    24: 0,
+}
 BEFORE_NAMES = 50
 _BAR_WIDTHS = (24, 16, 10)
+# So that what is not nothing does not look like it, unless it is a thousand times less than the largest.
+_MOST_DECIMALS = 3
 _EIGHTHS = "▏▎▍▌▋▊▉"
 
 Shorten = Callable[[Sequence[str], int], Sequence[str]]
@@ -62,13 +78,17 @@ def kernel_columns(names: Sequence[str]) -> list[Column]:
 def time_column(
     key: str, title: str, values_us: Sequence[float | None], *, rank: int = 0, unit: str | None = None
 ) -> Column:
-    """Times in one unit, which is the title's second line."""
+    """Times in one unit, which the title's last line ends with."""
     chosen = unit or units.time_unit(values_us)
     scaled = [None if value is None else value / units.time_factor(chosen) for value in values_us]
     decimals = units.decimals_for(scaled)
+    while decimals < _MOST_DECIMALS and any(
+        value and float(f"{value:.{decimals}f}") == 0 for value in scaled
+    ):
+        decimals += 1
     return Column(
         key=key,
-        title=f"{title}\n{chosen}",
+        title=f"{title} {chosen}" if "\n" in title else f"{title}\n{chosen}",
         cells=tuple(units.fixed(value, decimals) for value in scaled),
         rank=rank,
     )
@@ -101,11 +121,10 @@ def bar_columns(
     widths: Sequence[int] = _BAR_WIDTHS,
     faint: Sequence[bool] = (),
 ) -> list[Column]:
-    """Bars whose full length is a share of 1, as long as there is room for.
+    """Bars whose full length is a share of 1, as long as there is room for: one of `widths` is shown.
 
-    Args:
-        rank: of the longest; of the shortest it is `last_rank`, of those between a step less each.
-        faint: rows whose bar is drawn light.
+    `rank` is that of the longest, `last_rank` of the shortest; between, each has one less than the one before.
+    Rows marked in `faint` are drawn light.
     """
     columns: list[Column] = []
     marks = list(faint) or [False] * len(shares)
@@ -138,4 +157,3 @@ def bar(share: float | None, width: int, *, faint: bool = False) -> str:
 def listed(names: Sequence[str]) -> str:
     """`a`, `a and b`, `a, b and c`."""
     return " and ".join(part for part in (", ".join(names[:-1]), *names[-1:]) if part)
-

@@ -15,7 +15,7 @@ from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, 
 from maskprof.results.trace_summary import BlockTime, DeviceTime, LaunchFacts, RooflineRow, TraceSummary
 
 _SUMMARY = ("events", "span_us")
-_DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_pct")
+_DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_us", "idle_pct")
 _LAUNCHES = tuple(field.name for field in fields(LaunchFacts))
 _BLOCK = tuple(field.name for field in fields(BlockTime) if field.name != "categories")
 _ROOFLINE = tuple(field.name for field in fields(RooflineRow))
@@ -30,7 +30,9 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
 
     def of_each(rows_of: Any) -> Rows:
         for summary in summaries:
-            rank = known.get(summary.facts.path, summary.facts.ranks[0] if len(summary.facts.ranks) == 1 else None)
+            rank = known.get(
+                summary.facts.path, summary.facts.ranks[0] if len(summary.facts.ranks) == 1 else None
+            )
             for row in rows_of(summary):
                 yield [csv_name(summary.facts.path), rank, *row]
 
@@ -48,7 +50,9 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
         ),
         "categories": (
             ("category", "count", "total_us", "share"),
-            of_each(lambda s: [(csv_name(c.category), c.count, c.total_us, c.share) for c in s.whole.categories]),
+            of_each(
+                lambda s: [(csv_name(c.category), c.count, c.total_us, c.share) for c in s.whole.categories]
+            ),
         ),
         "kernels": (
             ("name", "category", "count", "total_us", "mean_us", "share"),
@@ -60,16 +64,34 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             ),
         ),
         "operators": (
-            ("name", "count", "total_us", "self_us", "device_us", "kernel_count"),
+            ("name", "category", "count", "total_us", "self_us", "device_us", "kernel_count"),
             of_each(
                 lambda s: [
-                    (csv_name(o.name), o.count, o.total_us, o.self_us, o.device_us, o.kernel_count)
+                    (
+                        csv_name(o.name),
+                        csv_name(o.category),
+                        o.count,
+                        o.total_us,
+                        o.self_us,
+                        o.device_us,
+                        o.kernel_count,
+                    )
                     for o in s.whole.operators
                 ]
             ),
         ),
         "ranges": (
-            ("name", "count", "host_us", "device_us", "kernel_count", "launch_count", "busy_us", "span_us", "idle_pct"),
+            (
+                "name",
+                "count",
+                "host_us",
+                "device_us",
+                "kernel_count",
+                "launch_count",
+                "busy_us",
+                "span_us",
+                "idle_pct",
+            ),
             of_each(_range_rows),
         ),
         "range_categories": (
@@ -87,7 +109,12 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
         "ranks": (
             ("straggler", *_RANK),
             (
-                [csv_name(row.path), row.rank, row.rank in ranks.stragglers, *(getattr(row, name) for name in _RANK)]
+                [
+                    csv_name(row.path),
+                    row.rank,
+                    row.rank in ranks.stragglers,
+                    *(getattr(row, name) for name in _RANK),
+                ]
                 for row in ranks.rows
             )
             if ranks is not None

@@ -57,4 +57,3 @@ def roofline_table(roofline: Roofline | None, *, top: int) -> Table | None:
         ),
         notes=tuple(notes),
     )  # fmt: skip
-

@@ -6,6 +6,7 @@ from heapq import nlargest
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
+from maskprof.reports.trace_account import account_table
 from maskprof.reports.trace_blocks import blocks_table, skipped_table
 from maskprof.reports.trace_columns import (
     BEFORE_NAMES,
@@ -16,7 +17,6 @@ from maskprof.reports.trace_columns import (
     share_column,
     time_column,
 )
-from maskprof.reports.trace_account import account_table
 from maskprof.reports.trace_roofline import roofline_table
 from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, RangeTime, TraceSummary
 
@@ -54,15 +54,21 @@ def other_tables(summary: TraceSummary, *, top: int = DEFAULT_TOP) -> tuple[Tabl
 
 def subject(summary: TraceSummary) -> str:
     """`trace.json.gz · NVIDIA H100 · 12080 events · 48.2 ms`."""
+    return f"{visible(summary.facts.path)} · {recorded(summary)}"
+
+
+def recorded(summary: TraceSummary) -> str:
+    """`NVIDIA H100 · 12080 events · 48.2 ms`."""
     facts = summary.facts
-    parts = [facts.path]
+    parts = []
     devices = list(dict.fromkeys(facts.devices))
     parts += [
-        name if facts.devices.count(name) == 1 else f"{facts.devices.count(name)} x {name}" for name in devices
+        name if facts.devices.count(name) == 1 else f"{facts.devices.count(name)} x {name}"
+        for name in devices
     ]
     if not devices and summary.whole.device is None:
         parts.append("no device")
-    if facts.ranks:
+    if facts.ranks and facts.world_size != 1:
         ranks = f"{'rank' if len(facts.ranks) == 1 else 'ranks'} {', '.join(map(str, facts.ranks))}"
         parts.append(ranks if facts.world_size is None else f"{ranks} of {facts.world_size}")
     parts += [units.count(facts.events, "event"), units.duration_us(facts.span_us)]
@@ -79,6 +85,7 @@ def device_table(whole: Breakdown) -> Table | None:
         ("idle: waiting for the host", device.idle_launch_us, None),
         ("idle: between launched kernels", device.idle_gap_us, None),
         ("idle: launch not in the trace", device.idle_other_us, None),
+        ("busy with work from outside", device.elsewhere_us, None),
     ]
     rows = [row for row in rows if row[1] > 0 or row[0] == "busy"]
     shares = [_ratio(us, device.span_us) for _, us, _ in rows]
@@ -164,11 +171,18 @@ def operator_table(whole: Breakdown, *, top: int) -> Table | None:
     columns += [
         time_column("self", "self", [operator.self_us for operator in ordered], rank=1 if with_device else 0),
         time_column("total", "total", [operator.total_us for operator in ordered], rank=4),
-        share_column("share", "of all\nself", [_ratio(o.self_us, self_us) for o in ordered], rank=5 if with_device else 0),
+        share_column(
+            "share",
+            "of all\nself",
+            [_ratio(o.self_us, self_us) for o in ordered],
+            rank=5 if with_device else 0,
+        ),
     ]
     notes = ["Self: host time without the operators called inside."]
     if with_device:
-        notes = ["Device: kernels launched by the operator itself. Self: host time without operators called inside."]
+        notes = [
+            "Device: kernels launched by the operator itself. Self: host time without operators called inside."
+        ]
     return Table(
         title=_top_title("Operators", len(ordered), len(whole.operators)),
         columns=tuple(columns),
@@ -180,7 +194,9 @@ def range_table(ranges: Sequence[RangeTime], *, top: int) -> Table | None:
     """The named ranges on the host, in order of appearance; of many, those that took most."""
     if not ranges:
         return None
-    chosen = {id(found) for found in nlargest(top, ranges, key=lambda found: (found.host_us, found.device_us))}
+    chosen = {
+        id(found) for found in nlargest(top, ranges, key=lambda found: (found.host_us, found.device_us))
+    }
     shown = [found for found in ranges if id(found) in chosen]
     devices = [found.breakdown.device for found in shown]
     with_device = any(found.kernel_count or found.device_us for found in shown)
@@ -197,6 +213,9 @@ def range_table(ranges: Sequence[RangeTime], *, top: int) -> Table | None:
             count_column("kernels", "\nkernels", [found.kernel_count for found in shown], rank=2),
             count_column("launches", "\nlaunches", [found.launch_count for found in shown], rank=3),
         ]
+    if any(found.elsewhere_device_us for found in shown):
+        others = [found.elsewhere_device_us for found in shown]
+        columns.append(time_column("others", "by other\nthreads", others, rank=4))
     note = "Device: kernels launched inside, whenever they ran. Nested ranges each count what is inside them."
     return Table(
         title=_top_title("Ranges", len(shown), len(ranges)),

@@ -201,7 +201,7 @@ def test_a_scope_is_the_range_of_that_name(made, within):
     builder, threads, _ = made
     names = {n for t in threads.values() for n, _, _ in t["ranges"]}
     if not any(
-        n == within or within == "*" or within.startswith("Prof") and n.startswith("Prof") for n in names
+        n == within or within == "*" or (within.startswith("Prof") and n.startswith("Prof")) for n in names
     ):
         return
     with tempfile.TemporaryDirectory() as folder:

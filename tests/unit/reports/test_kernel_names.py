@@ -91,8 +91,14 @@ def test_what_is_left_of_a_name(name, short):
 
 def test_wrappers_tell_the_same_functor_apart():
     add = "at::native::CUDAFunctor_add<float>"
-    names = [elementwise(wrapper, add) for wrapper in ("vectorized_elementwise_kernel", "unrolled_elementwise_kernel")]
-    assert short_names(names, 60) == ("CUDAFunctor_add<float> [vectorized]", "CUDAFunctor_add<float> [unrolled]")
+    names = [
+        elementwise(wrapper, add)
+        for wrapper in ("vectorized_elementwise_kernel", "unrolled_elementwise_kernel")
+    ]
+    assert short_names(names, 60) == (
+        "CUDAFunctor_add<float> [vectorized]",
+        "CUDAFunctor_add<float> [unrolled]",
+    )
 
 
 def test_settings_tell_the_same_gemm_apart():
@@ -120,7 +126,10 @@ def test_a_number_is_the_last_resort():
 
 @given(
     st.lists(
-        st.text(alphabet="ab<>(){}:,_ Z19#&*", max_size=60) | st.text(max_size=40), min_size=1, max_size=12, unique=True
+        st.text(alphabet="ab<>(){}:,_ Z19#&*", max_size=60) | st.text(max_size=40),
+        min_size=1,
+        max_size=12,
+        unique=True,
     ),
     st.integers(24, 100),
 )
