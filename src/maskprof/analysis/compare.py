@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from maskprof.analysis.compare_skipped import skipped_rows
 from maskprof.analysis.compare_words import headline, notes
 from maskprof.ranges import parse_phase
 from maskprof.results.trace_comparison import DiffRow, DiffStatus, TraceDiff
@@ -59,6 +60,7 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
         ),
         skipped_only_in_a=tuple(sorted(skipped_a - skipped_b)),
         skipped_only_in_b=tuple(sorted(skipped_b - skipped_a)),
+        skipped=skipped_rows(a, b, skipped_a ^ skipped_b),
     )
     return replace(
         found,

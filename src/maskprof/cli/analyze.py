@@ -37,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("roofline").add_argument(
         "--peaks",
         metavar="TEXT",
-        help="what the device can do at most, where it is not known or known otherwise: bf16=989,gb_s=3350",
+        help="what the device can do at most, where it is not known or known otherwise: bf16=989,gb_s=3350, or the "
+        "name of a device such as MI300X",
     )
     add_output_flags(parser)
 

@@ -138,6 +138,25 @@ def diff_csvs(diff: TraceDiff) -> dict[str, str]:
                 ("phase", "block", *head),
                 [[csv_name(phase), *_diff_row(row)] for phase, rows in diff.blocks.items() for row in rows],
             ),
+            "skipped": (
+                (
+                    "category",
+                    "inside_count",
+                    "inside_us",
+                    "elsewhere_count",
+                    "elsewhere_us",
+                    "whole_count",
+                    "whole_us",
+                ),
+                [
+                    (
+                        csv_name(row.category),
+                        *(row.inside_count, row.inside_us, row.elsewhere_count, row.elsewhere_us),
+                        *(row.whole_count, row.whole_us),
+                    )
+                    for row in diff.skipped
+                ],
+            ),
             "ranges": table("range", diff.ranges),
             "categories": table("category", diff.categories),
             "kernels": table("kernel", diff.kernels),

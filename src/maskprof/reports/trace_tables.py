@@ -14,6 +14,7 @@ from maskprof.reports.trace_columns import (
     count_column,
     kernel_columns,
     name_columns,
+    plain_names,
     share_column,
     time_column,
 )
@@ -21,6 +22,7 @@ from maskprof.reports.trace_roofline import roofline_table
 from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, RangeTime, TraceSummary
 
 DEFAULT_TOP = 10
+_CATEGORY_WIDTH = 20
 
 
 def time_tables(summary: TraceSummary, *, top: int = DEFAULT_TOP) -> tuple[Table, ...]:
@@ -136,7 +138,7 @@ def kernel_table(whole: Breakdown, *, top: int) -> Table | None:
             Column(
                 key="category",
                 title="\ncategory",
-                cells=tuple(visible(kernel.category) for kernel in shown),
+                cells=plain_names([visible(kernel.category) for kernel in shown], _CATEGORY_WIDTH),
                 justify="left",
                 rank=BEFORE_NAMES + 1,
                 role="side",

@@ -76,6 +76,10 @@ def diff_entry(diff: TraceDiff) -> dict[str, Any]:
         "kernels": [_diff_row_entry(row) for row in diff.kernels],
         "skipped_only_in_a": list(diff.skipped_only_in_a),
         "skipped_only_in_b": list(diff.skipped_only_in_b),
+        "skipped": [
+            {**asdict(row), "elsewhere_count": row.elsewhere_count, "elsewhere_us": row.elsewhere_us}
+            for row in diff.skipped
+        ],
         "notes": list(diff.notes),
     }
 

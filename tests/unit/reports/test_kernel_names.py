@@ -21,43 +21,56 @@ COPY = (
 @pytest.mark.parametrize(
     ("name", "short"),
     [
-        (elementwise("vectorized_elementwise_kernel", "at::native::CUDAFunctor_add<float>"), "CUDAFunctor_add<float>"),
+        (
+            elementwise("vectorized_elementwise_kernel", "at::native::CUDAFunctor_add<float>"),
+            "CUDAFunctor_add<float>",
+        ),
         (elementwise("unrolled_elementwise_kernel", COPY), "direct_copy_kernel_cuda(bfloat16)"),
         (
-            f"{NATIVE}elementwise_kernel<128, 4, at::native::gpu_kernel_impl_nocast<{COPY}>(at::TensorIteratorBase&, "
-            f"{COPY} const&)::{{lambda(int)#1}}>(int, at::native::gpu_kernel_impl_nocast<{COPY}>(at::",
+            (
+                f"{NATIVE}elementwise_kernel<128, 4, at::native::gpu_kernel_impl_nocast<{COPY}>(at::TensorIterator&, "
+                f"{COPY} const&)::{{lambda(int)#1}}>(int, at::native::gpu_kernel_impl_nocast<{COPY}>(at::"
+            ),
             "direct_copy_kernel_cuda(bfloat16)",
         ),
         (
             elementwise(
                 "vectorized_elementwise_kernel",
-                f"at::native::BinaryFunctor<{BFLOAT}, {BFLOAT}, {BFLOAT}, at::native::binary_internal::MulFunctor<float> >",
+                f"at::native::BinaryFunctor<{BFLOAT}, {BFLOAT}, {BFLOAT}, at::native::MulFunctor<float> >",
             ),
             "MulFunctor<float> on bfloat16",
         ),
         (
-            f"{NATIVE}reduce_kernel<512, 1, at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float>, "
-            "unsigned int, float, 4> >(at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float> >)",
+            (
+                f"{NATIVE}reduce_kernel<512, 1, at::native::ReduceOp<float, at::native::MeanOps<float, float, float>, "
+                "unsigned int, float, 4> >(at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float> >)"
+            ),
             "MeanOps<float>",
         ),
         (
-            f"{NATIVE}reduce_kernel<128, 4, at::native::ReduceOp<float, at::native::func_wrapper_t<float, at::native::"
-            "sum_functor<float, float, float>::operator()(at::TensorIterator&)::{lambda(float, float)#1}>, unsigned int, "
-            "float, 4> >(int)",
+            (
+                f"{NATIVE}reduce_kernel<128, 4, at::native::ReduceOp<float, at::func_wrapper_t<float, at::"
+                "native::sum_functor<float, float, float>::operator()(at::TensorIterator&)::{lambda(float, float)#1}>, "
+                "unsigned int, float, 4> >(int)"
+            ),
             "sum_functor<float>",
         ),
         (
-            "void multi_tensor_apply_kernel<TensorListMetadata<4>, AdamFunctor<float>, float, float>(int, int volatile*)",
+            "void multi_tensor_apply_kernel<TensorListMetadata<4>, AdamFunctor<float>, float, float>(int, int*)",
             "AdamFunctor<float>",
         ),
         (
-            "void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm_relu_bf16_64x64_64x6_tn_align8>(cutlass_80_"
-            "tensorop_bf16_s16816gemm_relu_bf16_64x64_64x6_tn_align8::Params)",
+            (
+                "void cutlass::Kernel2<cutlass_80_tensorop_bf16_s16816gemm_relu_bf16_64x64_64x6_tn_align8>(cutlass_80_"
+                "tensorop_bf16_s16816gemm_relu_bf16_64x64_64x6_tn_align8::Params)"
+            ),
             "cutlass_80_tensorop_bf16_s16816gemm_relu_bf16_64x64_64x6_tn_align8",
         ),
         (
-            "std::enable_if<(((8)>(0)))&&vllm::_typeConvert<c10::BFloat16>::exists, void>::type "
-            "vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*, long, float, int, int)",
+            (
+                "std::enable_if<(((8)>(0)))&&vllm::_typeConvert<c10::BFloat16>::exists, void>::type "
+                "vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*, long, float, int, int)"
+            ),
             "fused_add_rms_norm_kernel<bfloat16, 8>",
         ),
         (
@@ -65,8 +78,10 @@ COPY = (
             "CatArrayBatchedCopy<float, unsigned int, 2, 128, 1>",
         ),
         (
-            "sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64_warpgroupsize1x1x1_execute_segment_k_off_"
-            "kernel__5x_cublas",
+            (
+                "sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64_warpgroupsize1x1x1_execute_segment_k_off_"
+                "kernel__5x_cublas"
+            ),
             "sm90_xmma_gemm_bf16bf16_bf16f32_f32_tn_n_tilesize128x128x64",
         ),
         (
@@ -74,7 +89,10 @@ COPY = (
             "Cijk_Alik_Bljk_BBS MT128x256x32",
         ),
         ("_ZN5aiter24add_rmsnorm_quant_kernelIDF16bDF16bLi64ELi8EEEvPT0_", "add_rmsnorm_quant_kernel"),
-        ("_ZN7ck_tile6kentryILi1ENS_12Rmsnorm2dFwdINS_27Rmsnorm2dFwdPipelineOnePassIfEEEEEvT0_", "Rmsnorm2dFwd"),
+        (
+            "_ZN7ck_tile6kentryILi1ENS_12Rmsnorm2dFwdINS_27Rmsnorm2dFwdPipelineOnePassIfEEEEEvT0_",
+            "Rmsnorm2dFwd",
+        ),
         ("ncclKernel_AllReduce_RING_LL_Sum_float(ncclWorkElem)", "ncclKernel_AllReduce_RING_LL_Sum_float"),
         ("volta_sgemm_128x32_nt", "volta_sgemm_128x32_nt"),
         ("triton_poi_fused__to_copy_1", "triton_poi_fused__to_copy_1"),
@@ -84,7 +102,7 @@ COPY = (
         ("a<b", "a<b"),
         ("operator()", "operator"),
     ],
-)  # fmt: skip
+)
 def test_what_is_left_of_a_name(name, short):
     assert short_names([name], 100) == (short,)
 
