@@ -36,10 +36,17 @@ def test_a_masked_run_beside_the_full_one():
     assert found.skipped_only_in_b == (4, 5)
     assert found.skipped_only_in_a == ()
     for rows in found.blocks.values():
-        assert statuses(rows) == {"0": "same", "1": "same", "2": "same", "3": "same", "4": "removed", "5": "removed"}
-    assert {row.key: (row.count_a, row.count_b, row.status) for row in found.kernels} == {
-        name: (30, 20, "fewer") for name in (GEMM, FLASH, ADD, MUL)
-    }
+        assert statuses(rows) == {
+            "0": "same",
+            "1": "same",
+            "2": "same",
+            "3": "same",
+            "4": "removed",
+            "5": "removed",
+        }
+    assert {row.key: (row.count_a, row.count_b, row.status) for row in found.kernels} == dict.fromkeys(
+        (GEMM, FLASH, ADD, MUL), (30, 20, "fewer")
+    )
     assert statuses(found.phases) == {"prefill": "faster", "decode": "faster"}
     assert statuses(found.operators) == {"aten::linear": "same", "aten::addmm": "same", "aten::add": "same"}
 
@@ -48,15 +55,21 @@ def test_exactly_the_skipped_blocks_kernels_are_gone():
     found = diff(FULL, MASKED)
     assert found.skipped == (
         SkippedRow(category="GEMM", inside_count=-10, inside_us=-1120.0, whole_count=-10, whole_us=-1120.0),
-        SkippedRow(category="attention", inside_count=-10, inside_us=-560.0, whole_count=-10, whole_us=-560.0),
-        SkippedRow(category="elementwise", inside_count=-20, inside_us=-252.0, whole_count=-20, whole_us=-252.0),
+        SkippedRow(
+            category="attention", inside_count=-10, inside_us=-560.0, whole_count=-10, whole_us=-560.0
+        ),
+        SkippedRow(
+            category="elementwise", inside_count=-20, inside_us=-252.0, whole_count=-20, whole_us=-252.0
+        ),
         SkippedRow(category="copy, memset", inside_count=10, inside_us=20.0, whole_count=10, whole_us=20.0),
     )
     assert {(row.elsewhere_count, row.elsewhere_us) for row in found.skipped} == {(0, 0.0)}
     assert found.headline == (
         "In B the device is busy for 3.88 ms, 33 % less than A's 5.8 ms.",
-        "B skips blocks 4 and 5, which take 4 us instead of 1.38 ms in prefill and 4 us instead of 138 us in decode, "
-        "per step.",
+        (
+            "B skips blocks 4 and 5, which take 4 us instead of 1.38 ms in prefill and 4 us instead of 138 us in decode, "
+            "per step."
+        ),
         "B has 40 fewer kernels than A: exactly those of these blocks.",
         "Blocks that run in both take in B the same as A's 2.76 ms in prefill and the same as A's 276 us in decode.",
     )
@@ -68,11 +81,16 @@ def test_what_else_changed_is_told_from_the_blocks():
         whole=replace(
             MASKED.whole,
             kernels=(*MASKED.whole.kernels, *kernels_of({"new": ("sort", 3, 7.0)})),
-            categories=(*MASKED.whole.categories, replace(MASKED.whole.categories[0], category="sort", count=3)),
+            categories=(
+                *MASKED.whole.categories,
+                replace(MASKED.whole.categories[0], category="sort", count=3),
+            ),
         ),
     )
     found = diff(FULL, masked)
-    assert [(row.category, row.elsewhere_count) for row in found.skipped if row.elsewhere_count] == [("sort", 3)]
+    assert [(row.category, row.elsewhere_count) for row in found.skipped if row.elsewhere_count] == [
+        ("sort", 3)
+    ]
     assert "40 kernels of these blocks are gone, and there are 3 kernels more elsewhere." in found.headline
 
 
@@ -95,7 +113,9 @@ def test_the_other_way_round():
 def test_on_the_host_operators_are_counted():
     full, masked = cpu_summary(3, 3), cpu_summary(2, 3)
     # Block 2 calls 12 operators in the full run, one of them in the masked one; 1 + 4 steps.
-    fewer = tuple(replace(o, count=o.count - 55) if o.name == "aten::add" else o for o in masked.whole.operators)
+    fewer = tuple(
+        replace(o, count=o.count - 55) if o.name == "aten::add" else o for o in masked.whole.operators
+    )
     found = diff(full, replace(masked, whole=replace(masked.whole, operators=fewer)))
     assert "B has 55 fewer operator calls than A: exactly those of this block." in found.headline
     assert found.headline[1].startswith("B skips block 2, which takes 1.5 us instead of 52 us in prefill")
@@ -133,8 +153,15 @@ def test_the_threshold_can_be_chosen():
 
 
 def test_the_largest_change_comes_first():
-    found = diff(with_kernels(a=(1, 5.0), b=(1, 50.0), c=(1, 9.0)), with_kernels(a=(1, 5.0), b=(1, 40.0), d=(1, 99.0)))
-    assert [(row.key, row.delta_us) for row in found.kernels] == [("d", 99.0), ("b", -10.0), ("c", -9.0), ("a", 0.0)]
+    found = diff(
+        with_kernels(a=(1, 5.0), b=(1, 50.0), c=(1, 9.0)), with_kernels(a=(1, 5.0), b=(1, 40.0), d=(1, 99.0))
+    )
+    assert [(row.key, row.delta_us) for row in found.kernels] == [
+        ("d", 99.0),
+        ("b", -10.0),
+        ("c", -9.0),
+        ("a", 0.0),
+    ]
 
 
 def test_a_trace_beside_itself():

@@ -17,8 +17,10 @@ def test_who_comes_last_waits_least():
         (3, 2030.0, 2180.0),
     ]
     assert found.notes == (
-        "Rank 2 is a straggler: the others wait 2.01 ms for it (11 % of their span; medians). It computes for "
-        "15.5 ms, the others for 16.5 ms.",
+        (
+            "Rank 2 is a straggler: the others wait 2.01 ms for it (11 % of their span; medians). It computes for "
+            "15.5 ms, the others for 16.5 ms."
+        ),
     )
 
 
@@ -43,7 +45,9 @@ def test_a_missing_rank_is_named():
     assert found.notes[-1] == "The job had 4 ranks: rank 3 is missing here."
     many = compare_ranks(ranks_of_job(20, missing=range(2, 20)))
     assert many is not None
-    assert many.notes[-1] == "The job had 20 ranks: ranks 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ... are missing here."
+    assert (
+        many.notes[-1] == "The job had 20 ranks: ranks 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, ... are missing here."
+    )
 
 
 def test_a_rank_twice_is_named_and_compared_once():
@@ -61,7 +65,9 @@ def test_order_does_not_matter():
 
 def test_jobs_of_different_sizes_damage_and_unknown_ranks_are_noted():
     first, second = ranks_of_job(2)
-    other = replace(second, facts=replace(second.facts, world_size=8), account=replace(second.account, truncated=True))
+    other = replace(
+        second, facts=replace(second.facts, world_size=8), account=replace(second.account, truncated=True)
+    )
     found = compare_ranks([first, other, gpu_summary(path="elsewhere/trace.json")])
     assert found is not None
     assert found.notes[1:] == (
@@ -76,7 +82,9 @@ def test_without_communication_the_slowest_is_the_busiest():
     found = compare_ranks(summaries)
     assert found is not None
     assert found.stragglers == (2,)
-    assert found.notes == ("Rank 2 is slower than the others: it computes for 11.6 ms, the others for 3.98 ms.",)
+    assert found.notes == (
+        "Rank 2 is slower than the others: it computes for 11.6 ms, the others for 3.98 ms.",
+    )
 
 
 def test_ranks_without_a_device():
@@ -88,7 +96,12 @@ def test_ranks_without_a_device():
 
 @pytest.mark.parametrize(
     "summaries",
-    [[], [gpu_summary(rank=0)], [gpu_summary(path="a.json"), gpu_summary(path="b.json")], [gpu_summary(rank=1)] * 3],
+    [
+        [],
+        [gpu_summary(rank=0)],
+        [gpu_summary(path="a.json"), gpu_summary(path="b.json")],
+        [gpu_summary(rank=1)] * 3,
+    ],
 )
 def test_no_ranks_of_one_job(summaries):
     assert compare_ranks(summaries) is None
