@@ -5,6 +5,7 @@ Device events belong to a block by where they were launched.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -14,7 +15,7 @@ from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
@@ -97,7 +98,8 @@ class _Work:
 
     Attributes:
         step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
-        category_us, category_count: of kernels; shape (ranges, categories).
+        kernel_turn, kernel_category, kernel_dur_us: of each kernel launched inside a turn: which turn's, a code of
+            `categories`, how long it ran; shape (kernels,).
         has_device: whether the trace has device events at all.
     """
 
@@ -111,8 +113,9 @@ class _Work:
     copies: Int64s
     operators: Int64s
     bubble_us: Floats
-    category_us: Floats
-    category_count: Int64s
+    kernel_turn: Int32s
+    kernel_category: NDArray[Any]
+    kernel_dur_us: Floats
     categories: tuple[str, ...]
     has_device: bool
 
@@ -138,7 +141,7 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
 
     category, names = device_categories(trace, launches)
-    cell = np.where(is_kernel & (turn >= 0), turn * len(names) + category[linked], -1)
+    in_turn = is_kernel & (turn >= 0)
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
         kernel_us=_sums(turn, count, kernel_us),
@@ -150,8 +153,9 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
         copies=_counts(turn[~is_kernel], count),
         operators=_counts(operator_turn, count),
         bubble_us=bubble_us,
-        category_us=_sums(cell, count * len(names), dur_us).reshape(count, len(names)),
-        category_count=_counts(cell, count * len(names)).reshape(count, len(names)),
+        kernel_turn=turn[in_turn].astype(np.int32),
+        kernel_category=category[linked][in_turn],
+        kernel_dur_us=dur_us[in_turn],
         categories=names,
         has_device=len(launches.device_rows) > 0,
     )
@@ -167,7 +171,8 @@ def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64
 
 def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> BlockPhase:
     """One phase, with its blocks' turns at the positions `inside`."""
-    blocks = turns.block[inside]
+    numbers, block_of = np.unique(turns.block[inside], return_inverse=True)
+    counts, category_us = _by_category(inside, block_of, len(numbers), work)
     device_us = outside_us = None
     if work.has_device:
         total = work.all_kernel_us if phase.ranges is None else float(work.step_kernel_us[phase.ranges].sum())
@@ -181,13 +186,41 @@ def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> B
         device_us=device_us,
         outside_device_us=outside_us,
         blocks=tuple(
-            _block(int(block), inside[blocks == block], phase.steps, turns, work)
-            for block in np.unique(blocks)
+            _block(
+                int(number),
+                inside[block_of == at],
+                turns,
+                work,
+                steps=phase.steps,
+                categories=category_times(work.categories, counts[at], category_us[at], phase.steps),
+            )
+            for at, number in enumerate(numbers)
         ),
     )
 
 
-def _block(block: int, at: Int64s, steps: int, turns: HostTurns, work: _Work) -> BlockTime:
+def _by_category(inside: Int64s, block_of: Int64s, blocks: int, work: _Work) -> tuple[Int64s, Floats]:
+    """Number and time of the kernels of each block and category; shape (blocks, categories).
+
+    `block_of` says which block's each of the turns `inside` is.
+    """
+    owner = np.full(len(work.host_us), -1, dtype=np.int32)
+    owner[inside] = block_of
+    kernel_block = owner[work.kernel_turn]
+    cells, shape = blocks * len(work.categories), (blocks, len(work.categories))
+    cell = np.where(kernel_block >= 0, kernel_block * len(work.categories) + work.kernel_category, -1)
+    return _counts(cell, cells).reshape(shape), _sums(cell, cells, work.kernel_dur_us).reshape(shape)
+
+
+def _block(
+    block: int,
+    at: Int64s,
+    turns: HostTurns,
+    work: _Work,
+    *,
+    steps: int,
+    categories: tuple[CategoryTime, ...],
+) -> BlockTime:
     """One block over its turns at the positions `at`."""
     said = turns.active[at]
     said = said[said >= 0]
@@ -208,9 +241,7 @@ def _block(block: int, at: Int64s, steps: int, turns: HostTurns, work: _Work) ->
         copy_count=per_step(work.copies),
         operator_count=per_step(work.operators),
         bubble_us=per_step(work.bubble_us) if work.has_device and active is False else None,
-        categories=category_times(
-            work.categories, work.category_count[at].sum(axis=0), work.category_us[at].sum(axis=0), steps
-        ),
+        categories=categories,
     )
 
 

@@ -205,7 +205,7 @@ def _note(found: Repetition, work: _Work) -> str:
         sentences.append("Steps of other kernels are phases of their own.")
     if found.cut_blocks:
         sentences.append(
-            f"{found.cut_blocks} more blocks are of steps that the trace cuts off, and are in no figure."
+            f"{found.cut_blocks} more blocks are of steps that were not found whole, and are in no figure."
         )
     return " ".join(sentences)
 

@@ -8,7 +8,15 @@ from collections.abc import Iterable
 
 from maskprof.analysis.kernel_categories import kernel_head
 from maskprof.analysis.longest_gap import LongestGap
-from maskprof.results.trace_summary import Breakdown, DeviceTime, OperatorTime, TraceAccount, TraceFacts
+from maskprof.results.trace_summary import (
+    Blocks,
+    Breakdown,
+    DeviceTime,
+    OperatorTime,
+    Roofline,
+    TraceAccount,
+    TraceFacts,
+)
 
 _MOVING = frozenset(
     (
@@ -51,6 +59,7 @@ _WORDS = {
     "rope": "rotary embedding",
     "other": "unclassified kernels",
 }
+_BOUNDS = {"compute": "arithmetic", "memory": "memory"}
 _MOST = 0.5
 _WORTH_SAYING = 0.05
 _UNCLASSIFIED_PCT = 3.0
@@ -60,7 +69,13 @@ _LONGEST_NAME = 48
 
 
 def headline(
-    facts: TraceFacts, whole: Breakdown, account: TraceAccount, gap: LongestGap | None = None
+    facts: TraceFacts,
+    whole: Breakdown,
+    account: TraceAccount,
+    *,
+    gap: LongestGap | None = None,
+    blocks: Blocks | None = None,
+    roofline: Roofline | None = None,
 ) -> tuple[str, ...]:
     """A few sentences on one trace, the verdict first.
 
@@ -75,10 +90,11 @@ def headline(
             *_longest(device, gap),
             *_launching(whole, device),
             *_work(whole, device),
+            *_against_peaks(roofline, device),
             *_observer(facts, device),
             *_graphs(account),
         ]
-    return (*sentences, *_reservations(account))
+    return (*sentences, *_skipped(blocks), *_reservations(account))
 
 
 def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
@@ -164,8 +180,8 @@ def _launching(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
         )
     elif launches.mean_queue_depth >= 1 and not _idles(device):
         yield (
-            f"The host runs ahead: a launch finds {launches.mean_queue_depth:.0f} events queued on average and "
-            f"its work starts after {_time(launches.median_delay_us)} (median)."
+            f"The host runs ahead: a launch finds {_count(round(launches.mean_queue_depth), 'event')} queued on "
+            f"average and its work starts after {_time(launches.median_delay_us)} (median)."
         )
 
 
@@ -190,7 +206,7 @@ def _most_of(whole: Breakdown) -> str:
     if _share_in(whole, _MOVING) >= _MOST:
         return ", for the most part memory traffic"
     if _share_in(whole, _COMPUTING) >= _MOST:
-        return ", for the most part matrix products and attention"
+        return ", for the most part matrix products, experts and attention"
     return ""
 
 
@@ -199,6 +215,43 @@ def _share_in(whole: Breakdown, categories: frozenset[str]) -> float:
     of_all = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
     of_these = sum(kernel.total_us for kernel in whole.kernels if kernel.category in categories)
     return of_these / of_all if of_all else 0.0
+
+
+def _skipped(blocks: Blocks | None) -> Iterable[str]:
+    """What blocks still cost that a mask left out."""
+    for phase in blocks.phases if blocks is not None else ():
+        skipped = [block for block in phase.blocks if block.active is False]
+        if not skipped:
+            continue
+        costs = [f"{_time(sum(block.host_us or 0.0 for block in skipped))} of the host"]
+        if phase.device_us is not None:
+            spent = sum((block.device_us or 0.0) + block.copy_us for block in skipped)
+            bubble = sum(block.bubble_us or 0.0 for block in skipped)
+            costs += [f"{_time(spent)} of the device", f"{_time(bubble)} in which it waits"]
+        where = "" if phase.phase == "all" else f" of {phase.phase}"
+        yield (
+            f"The {len(skipped)} skipped of {len(phase.blocks)} blocks still take, in each step{where}, "
+            f"{', '.join(costs)}."
+        )
+
+
+def _against_peaks(roofline: Roofline | None, device: DeviceTime) -> Iterable[str]:
+    """Whether arithmetic or memory bounds the matrix products, where shapes tell."""
+    if roofline is None or roofline.peaks is None or _idles(device):
+        return
+    by_bound: dict[str, float] = {}
+    for row in roofline.rows:
+        by_bound[row.bound] = by_bound.get(row.bound, 0.0) + row.device_us
+    bound, most = max(by_bound.items(), key=lambda item: item[1], default=("unknown", 0.0))
+    if bound not in _BOUNDS or roofline.covered_us < _TOP * roofline.kernel_time_us:
+        return
+    top = roofline.rows[0]
+    reached = f"{top.tflops:.3g} TFLOP/s" if top.bound == "compute" else f"{top.gb_s:.3g} GB/s"
+    share = "" if top.share_of_peak is None else f", {_percent(top.share_of_peak, 1)} of the peak"
+    yield (
+        f"By their shapes, {_BOUNDS[bound]} bounds {_percent(most, roofline.covered_us)} of the matrix products' and "
+        f"attention's time; {top.operator} reaches {reached}{share}."
+    )
 
 
 def _observer(facts: TraceFacts, device: DeviceTime) -> Iterable[str]:
@@ -222,27 +275,33 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
     elif operators:
         lead = "A trace of the host alone: it holds no work of a device."
     else:
-        return [
-            f"The trace holds {facts.events} events with a duration, but no operators and no work of a device."
-        ]
+        held = _count(facts.events, "event")
+        return [f"The trace holds {held} with a duration, but no operators and no work of a device."]
     if not total:
         return [lead]
     by_category: dict[str, float] = {}
     for operator in operators:
         by_category[operator.category] = by_category.get(operator.category, 0.0) + operator.self_us
-    category, most = max(by_category.items(), key=lambda item: item[1])
+    parts = sorted(by_category.items(), key=lambda item: -item[1])
     busiest = max(operators, key=lambda operator: operator.self_us)
     sentences = [lead, f"Operators take {_time(total)} by themselves, in a trace of {_time(facts.span_us)}."]
-    if category != "other" and most >= _MOST * total:
-        sentences.append(f"Bound by {_words(category)}: {_percent(most, total)} of that.")
+    if parts[0][0] != "other" and parts[0][1] >= _MOST * total:
+        sentences[-1] = f"Bound by {_words(parts[0][0])}: {sentences[-1][0].lower()}{sentences[-1][1:]}"
+    listed = [
+        f"{_words(c)} {_percent(us, total)}"
+        for c, us in parts
+        if us >= _WORTH_SAYING * total and c != "other"
+    ]
+    if listed:
+        sentences.append(f"Of that, {', '.join(listed[:_LISTED])}.")
     sentences.append(_operator_fact(busiest, total))
     return sentences
 
 
 def _operator_fact(operator: OperatorTime, total: float) -> str:
     return (
-        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in {operator.count} "
-        f"call{'' if operator.count == 1 else 's'} of {_time(operator.self_us / operator.count)} each."
+        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in "
+        f"{_count(operator.count, 'call')} of {_time(operator.self_us / operator.count)} each."
     )
 
 
@@ -260,8 +319,8 @@ def _reservations(account: TraceAccount) -> Iterable[str]:
     if account.truncated and account.device_events:
         yield "The file ends before the trace does: what is missing is in no figure."
     if account.events_lost:
-        lost = f"{account.events_lost} damaged event{'' if account.events_lost == 1 else 's'}"
-        yield f"{lost} could not be read and are in no figure."
+        be = "is" if account.events_lost == 1 else "are"
+        yield f"{_count(account.events_lost, 'damaged event')} could not be read and {be} in no figure."
 
 
 def _devices(facts: TraceFacts) -> str:
@@ -287,6 +346,10 @@ def _short(name: str) -> str:
         # The wrapper's name says nothing; its argument is the kernel.
         head = re.split(r"[<>(,]", name)[1]
     return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _percent(part: float, whole: float) -> str:

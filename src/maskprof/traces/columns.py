@@ -74,8 +74,12 @@ class Events:
 
     @property
     def end_ns(self) -> Int64s:
-        """End of each event, in nanoseconds."""
+        """End of each event, in nanoseconds. Made anew each time, as long as the trace: ask `ends` for a part."""
         return self.ts_ns + self.dur_ns
+
+    def ends(self, rows: Ints) -> Int64s:
+        """Ends of some events, in nanoseconds; shape (rows,)."""
+        return self.ts_ns[rows] + self.dur_ns[rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

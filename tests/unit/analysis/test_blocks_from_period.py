@@ -122,7 +122,7 @@ def test_blocks_that_the_window_cuts_off_are_told(tmp_path):
         builder.run(*BLOCK, dur=5 + i)
     found = _found(tmp_path, builder.run("norm", "head", "argmax").step())
     (phase,) = found.phases
-    assert found.note.endswith("2 more blocks are of steps that the trace cuts off, and are in no figure.")
+    assert found.note.endswith("2 more blocks are of steps that were not found whole, and are in no figure.")
     assert (phase.steps, [block.device_us for block in phase.blocks]) == (1, [40.0, 48.0, 56.0, 64.0])
 
 
