@@ -67,8 +67,8 @@ def test_exactly_the_skipped_blocks_kernels_are_gone():
     assert found.headline == (
         "In B the device is busy for 3.88 ms, 33 % less than A's 5.8 ms.",
         (
-            "B skips blocks 4 and 5, which take 4 us instead of 1.38 ms in prefill and 4 us instead of 138 us in decode, "
-            "per step."
+            "B skips blocks 4 and 5, which take 4 us instead of 1.38 ms in prefill and 4 us instead of 138 us in "
+            "decode, per step."
         ),
         "B has 40 fewer kernels than A: exactly those of these blocks.",
         "Blocks that run in both take in B the same as A's 2.76 ms in prefill and the same as A's 276 us in decode.",

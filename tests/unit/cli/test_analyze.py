@@ -66,7 +66,15 @@ def test_tables_on_the_terminal(call, trace):
     lines = out.splitlines()
     assert lines[0] == str(trace)
     assert "NVIDIA H100 80GB HBM3" in lines[1]
-    for title in ("Device time: ", "Kernels", "Operators", "Ranges", "Blocks: 2", "Launches", "Account of the file"):
+    for title in (
+        "Device time: ",
+        "Kernels",
+        "Operators",
+        "Ranges",
+        "Blocks: 2",
+        "Launches",
+        "Account of the file",
+    ):
         assert any(line.startswith(title) for line in lines), title
     assert "\x1b" not in out
 
@@ -87,11 +95,15 @@ def test_json_alone_on_stdout(call, trace):
 
 
 def test_everything_at_once(call, trace, tmp_path):
-    code, out, err = call("analyze", trace, "--json", "a.json", "--csv", "tables", "--markdown", "a.md", "--top", "1")
+    code, out, err = call(
+        "analyze", trace, "--json", "a.json", "--csv", "tables", "--markdown", "a.md", "--top", "1"
+    )
     assert (code, err) == (0, "")
     assert "Kernels: the top 1 of 2" in out
     assert len(json.loads((tmp_path / "a.json").read_text())["kernels"]) == 2
-    assert {"kernels.csv", "blocks.csv", "ranges.csv"} <= {path.name for path in (tmp_path / "tables").iterdir()}
+    assert {"kernels.csv", "blocks.csv", "ranges.csv"} <= {
+        path.name for path in (tmp_path / "tables").iterdir()
+    }
     assert (tmp_path / "a.md").read_text().startswith(f"# {trace}".replace("_", "\\_"))
 
 
@@ -128,7 +140,10 @@ def test_a_directory_of_ranks(call, tmp_path):
     assert "Ranks: 2 traces" in out
     assert "Rank 1 is a straggler: the others wait 0.5 ms" in out
     entries = json.loads(call("analyze", folder, "--json", "-")[1])
-    assert [(entry["rank"]["rank"], entry["rank"]["straggler"]) for entry in entries] == [(0, False), (1, True)]
+    assert [(entry["rank"]["rank"], entry["rank"]["straggler"]) for entry in entries] == [
+        (0, False),
+        (1, True),
+    ]
 
 
 def test_a_rank_is_missing(call, tmp_path):
@@ -191,15 +206,19 @@ def test_what_is_no_trace_is_one_sentence(call, tmp_path, content, words, comman
 
 
 def test_a_result_of_ours_is_no_trace(call, tmp_path):
-    (tmp_path / "exp3_transformer_blocks_mask_results.json").write_text('{"schema_version": 1, "summary": []}')
+    (tmp_path / "exp3_transformer_blocks_mask_results.json").write_text(
+        '{"schema_version": 1, "summary": []}'
+    )
     assert "holds no traces" in refused(call("analyze", "."))
 
 
 @pytest.mark.parametrize(
     ("words", "sentence"),
     [
-        (["--json", "-", "--markdown", "-"], "--json - and --markdown - would mix on stdout: write one of them to a file"),
-        (["--json", "trace.json.gz"], "--json: trace.json.gz is one of the traces and would be overwritten; name another file"),
+        (["--json", "-", "--markdown", "-"],
+         "--json - and --markdown - would mix on stdout: write one of them to a file"),
+        (["--json", "trace.json.gz"],
+         "--json: trace.json.gz is one of the traces and would be overwritten; name another file"),
         (["--json", "."], "--json: . is a directory; name a file in it"),
         (["--markdown", "no/where.md"], "--markdown: there is no folder no for where.md"),
         (["--csv", "trace.json.gz"], "trace.json.gz cannot be written to: File exists; choose another folder"),
@@ -213,7 +232,9 @@ def test_a_place_that_cannot_be_written_to(call, trace, words, sentence, command
     assert trace.read_bytes() == before
 
 
-@pytest.mark.parametrize("words", [["--top", "0"], ["--top", "many"], ["--max_text_bytes", "-1"], ["--tpo", "3"], []])
+@pytest.mark.parametrize(
+    "words", [["--top", "0"], ["--top", "many"], ["--max_text_bytes", "-1"], ["--tpo", "3"], []]
+)
 def test_a_bad_flag(call, words):
     code, out, err = call("analyze", *words, *(["t.json"] if words else []))
     assert (code, out) == (2, "")
@@ -221,7 +242,12 @@ def test_a_bad_flag(call, words):
 
 
 def test_names_in_a_trace_are_data(call, tmp_path):
-    path = gpu_trace(kernels=(BAD_NAME,)).op(BAD_NAME, 5, 1).annotation(BAD_NAME, 0, 900).write(tmp_path / "t.json")
+    path = (
+        gpu_trace(kernels=(BAD_NAME,))
+        .op(BAD_NAME, 5, 1)
+        .annotation(BAD_NAME, 0, 900)
+        .write(tmp_path / "t.json")
+    )
     code, out, err = call("analyze", path)
     assert (code, err) == (0, "")
     assert out.replace("\n", "").isprintable()
@@ -285,7 +311,9 @@ def test_a_directory_with_one_trace_stands_for_it(call, tmp_path):
         gpu_trace().write(tmp_path / name / "w.pt.trace.json.gz")
     assert call("diff", "before", "after")[0] == 0
     gpu_trace().write(tmp_path / "before" / "z.pt.trace.json.gz")
-    assert refused(call("diff", "before", "after")).startswith("before holds 2 traces: give one of them, such as ")
+    assert refused(call("diff", "before", "after")).startswith(
+        "before holds 2 traces: give one of them, such as "
+    )
 
 
 def test_both_sides_cannot_be_stdin(call):
@@ -326,7 +354,9 @@ DAMAGED = _damaged(gpu_trace().text().encode())
 
 
 @pytest.mark.parametrize("kind", DAMAGED)
-@pytest.mark.parametrize("output", [[], ["--json", "-"], ["--markdown", "-"]], ids=["tables", "json", "markdown"])
+@pytest.mark.parametrize(
+    "output", [[], ["--json", "-"], ["--markdown", "-"]], ids=["tables", "json", "markdown"]
+)
 def test_damaged_traces_are_shown_with_what_was_lost(call, tmp_path, kind, output):
     path = tmp_path / "damaged.json"
     path.write_bytes(DAMAGED[kind])
@@ -348,7 +378,9 @@ def test_damaged_traces_are_shown_with_what_was_lost(call, tmp_path, kind, outpu
 def test_traces_of_others(call, monkeypatch, width):
     if not SHARED_TRACES.is_dir():
         pytest.skip(f"no foreign traces at {SHARED_TRACES}")
-    truth = {entry["file"]: entry for entry in json.loads((SHARED_TRACES / "truth.json").read_text())["traces"]}
+    truth = {
+        entry["file"]: entry for entry in json.loads((SHARED_TRACES / "truth.json").read_text())["traces"]
+    }
     monkeypatch.setenv("COLUMNS", width)
     for path in sorted(SHARED_TRACES.glob("*.json.gz")):
         code, out, err = call("analyze", path)
