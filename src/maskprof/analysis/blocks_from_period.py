@@ -27,13 +27,13 @@ def blocks_from_period(trace: Trace, launches: Launches) -> Blocks | str:
         return "the trace has no device events, and no ranges or modules that tell blocks"
     if any(name.startswith(_TRAINS) for name in trace.names):
         return "the trace is of training: a block's forward and backward kernels lie apart, and nothing joins them"
-    work = KernelOrder.of(trace, launches)
+    category, table = device_categories(trace, launches)
+    work = KernelOrder.of(trace, launches, category, table)
     if isinstance(work, str):
         return work
     found = find_repetition(work.sequence)
     if isinstance(found, str):
         return f"no blocks could be told from the order of kernels: {found}"
-    category, table = device_categories(trace, launches)
     category = category[work.events]
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(

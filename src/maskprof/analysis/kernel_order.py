@@ -18,14 +18,14 @@ Floats = NDArray[np.float64]
 _ONE_DEVICE = 0.9
 _LONGEST_NAME = 400
 
-_ATTENDS = re.compile(
-    r"attention|attn|fmha|flash_fwd|flash::|flashattn|flash_api|sdpa|softmax|paged_?kv|mha|xqa|mla_|selective_scan|"
-    r"chunk_scan|ssd_|state_passing|wkv|delta_rule|linear_attn|retention",
-    re.IGNORECASE,
-)
+_ATTENDS = frozenset({"attention", "softmax", "recurrent"})
+_LEADS = frozenset({"norm"})
+# Of what a compiler fused, the name tells what is in it.
+_FUSED = "fused"
+_FUSED_ATTENDS = re.compile(r"softmax|attention", re.IGNORECASE)
+_FUSED_LEADS = re.compile(r"norm", re.IGNORECASE)
 _EDGE = re.compile(r"indexselect|vectorized_gather|embedding|arange|argmax|multinomial|sampl", re.IGNORECASE)
 _NO_EDGE = re.compile(r"rotary|rope", re.IGNORECASE)
-_LEADS = re.compile(r"norm", re.IGNORECASE)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -54,8 +54,13 @@ class KernelOrder:
     shared: bool
 
     @classmethod
-    def of(cls, trace: Trace, launches: Launches) -> "KernelOrder | str":
-        """The order of the one device that a trace has at work; a sentence where there is none or are several."""
+    def of(
+        cls, trace: Trace, launches: Launches, category: NDArray[np.int8], table: tuple[str, ...]
+    ) -> "KernelOrder | str":
+        """The order of the one device that a trace has at work; a sentence where there is none or are several.
+
+        `category` is of each device event, a code of `table`.
+        """
         events, rows = trace.events, launches.device_rows
         is_kernel = device_kinds(trace, rows) == Kind.KERNEL
         if not is_kernel.any():
@@ -69,8 +74,11 @@ class KernelOrder:
         rows, is_kernel = rows[chosen], is_kernel[chosen]
         streams, stream = np.unique(events.tid[rows], return_inverse=True)
         main = is_kernel & (stream == np.argmax(np.bincount(stream[is_kernel], minlength=len(streams))))
-        names, tokens = np.unique(events.name[rows[main]], return_inverse=True)
-        texts = [trace.names[name][:_LONGEST_NAME] for name in names]
+        names, first, tokens = np.unique(events.name[rows[main]], return_index=True, return_inverse=True)
+        kinds = [
+            (trace.names[name][:_LONGEST_NAME], table[code])
+            for name, code in zip(names.tolist(), category[chosen[main]][first].tolist(), strict=True)
+        ]
         time_us = events.dur_ns[rows] / 1000.0
         launch_rows = launches.launch_rows[chosen]
         is_linked = launch_rows >= 0
@@ -80,9 +88,15 @@ class KernelOrder:
             sequence=KernelSequence(
                 tokens=tokens.astype(np.int64),
                 time_us=time_us[main],
-                attends=_flags(bool(_ATTENDS.search(text)) for text in texts),
-                edge=_flags(bool(_EDGE.search(text)) and not _NO_EDGE.search(text) for text in texts),
-                leads=_flags(bool(_LEADS.search(text)) for text in texts),
+                attends=_flags(
+                    kind in _ATTENDS or (kind == _FUSED and bool(_FUSED_ATTENDS.search(text)))
+                    for text, kind in kinds
+                ),
+                edge=_flags(bool(_EDGE.search(text)) and not _NO_EDGE.search(text) for text, _ in kinds),
+                leads=_flags(
+                    kind in _LEADS or (kind == _FUSED and bool(_FUSED_LEADS.search(text)))
+                    for text, kind in kinds
+                ),
             ),
             main=np.flatnonzero(main),
             events=chosen,
