@@ -78,14 +78,14 @@ class Nesting:
 
 def nest(events: Events, rows: Ints) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
-    order = np.lexsort((-events.ends_of(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
+    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
     rows = rows[order].astype(np.int32)
     del order
     parents = np.arange(-1, len(rows) - 1, dtype=np.int32)
     parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
-    end = events.ends_of(rows)
+    end = events.ends(rows)
     early = _ending_early(parents, end, end, np.arange(len(rows), dtype=np.int32))
     while len(early):
         parents[early] = parents[parents[early]]
@@ -105,7 +105,7 @@ def innermost(events: Events, nesting: Nesting, rows: Ints) -> Ints:
         (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
         for low, high in itertools.pairwise(bounds)
     }
-    starts, ends = events.ts_ns[ranges], events.ends_of(ranges)
+    starts, ends = events.ts_ns[ranges], events.ends(ranges)
     for first in range(0, len(rows), _PIECE):
         piece = rows[first : first + _PIECE]
         pid, tid, start = events.pid[piece], events.tid[piece], events.ts_ns[piece]
