@@ -30,6 +30,7 @@ COMMANDS = {
     "run": Command(
         "maskprof.cli.run", "measure and trace a model under masks, and show what each block costs"
     ),
+    "view": Command("maskprof.cli.view", "show traces and results in a browser, with no network"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }
 
