@@ -28,7 +28,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     for spelling, text in (("--no_browser", "only print the address"), ("--no-browser", argparse.SUPPRESS)):
         parser.add_argument(spelling, action="store_true", help=text)
-    parser.add_argument("--html", type=Path, metavar="FILE", help="write the page of one trace to a file instead")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE", help="write the page of one trace to a file instead"
+    )
     parser.add_argument(
         "--speedscope", type=Path, metavar="FILE", help="write one trace for speedscope.app to a file instead"
     )

@@ -45,7 +45,9 @@ def tensorboard(logdir: Path, port: int | None) -> Iterator[str]:
     try:
         address = board.launch()
     except program.TensorBoardPortInUseError:
-        raise ConfigError(f"--port: {port} is in use; choose another, or leave it out for the next free one") from None
+        raise ConfigError(
+            f"--port: {port} is in use; choose another, or leave it out for the next free one"
+        ) from None
     except program.TensorBoardServerException as error:
         raise ConfigError(f"TensorBoard does not start: {error.msg}") from None
     try:
@@ -59,12 +61,13 @@ def _plugins() -> list[Any]:
     """TensorBoard's own and every installed one, the profiler plugin exchanged for the offline one."""
     if not has_profiler_plugin():
         return list(default.get_plugins())
-    from maskprof.viewing.profiler_plugin import PluginLoader, TorchProfilerPlugin  # noqa: PLC0415
+    # It inherits from what may not be installed.
+    from maskprof.viewing.profiler_plugin import OfflineProfilerPlugin, PluginLoader  # noqa: PLC0415
 
     others = [
         plugin
         for plugin in default.get_plugins()
-        if getattr(plugin, "plugin_name", None) != TorchProfilerPlugin.plugin_name
+        if getattr(plugin, "plugin_name", None) != OfflineProfilerPlugin.plugin_name
     ]
     return [*others, PluginLoader()]
 

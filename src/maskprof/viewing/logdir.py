@@ -30,7 +30,9 @@ def find_logdir(folder: Path) -> Path:
         )
     places = [place for place in _trace_dirs(folder, _config_in(result)) if holds_runs(place)]
     if not places:
-        raise ConfigError(f"{folder} holds a result, and its traces are not there any more; give their folder")
+        raise ConfigError(
+            f"{folder} holds a result, and its traces are not there any more; give their folder"
+        )
     return places[0]
 
 

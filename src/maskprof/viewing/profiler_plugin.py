@@ -23,7 +23,8 @@ class OfflineProfilerPlugin(TorchProfilerPlugin):  # type: ignore[misc]  # has n
 
     def get_plugin_apps(self) -> dict[str, Callable[..., Any]]:
         """The installed plugin's routes, with our own for what would need a network."""
-        return super().get_plugin_apps() | {
+        routes: dict[str, Callable[..., Any]] = super().get_plugin_apps()
+        return routes | {
             "/index.html": _answering(index_page, "text/html"),
             "/trace_embedding.html": _answering(waiting_page, "text/html"),
             f"/{_CHARTS_HERE}": _answering(charts_script, "text/javascript"),

@@ -19,10 +19,11 @@ INSTALL_PLUGIN = "pip install 'maskprof[plugin]'"
 _GZIP_MAGIC = b"\x1f\x8b"
 # The viewer reads a trace as one string, and Chromium's hold no more than this.
 _MOST_CHARACTERS = 512 * 1024 * 1024
-_POLICY = (
-    "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+_POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
+_STYLE = (
+    "html, body, #trace-viewer { width: 100%; height: 100% } html, body { margin: 0; overflow: hidden } "
+    "#trace-viewer:focus { outline: none }"
 )
-_STYLE = "html, body { margin: 0; width: 100%; height: 100%; overflow: hidden } #trace-viewer { width: 100%; height: 100% }"
 
 
 def trace_page(path: Path) -> str:
@@ -35,7 +36,9 @@ def trace_page(path: Path) -> str:
     viewer = viewer_source()
     # What is no trace is told here, in a sentence, and not by the viewer.
     if read_trace(path).account.truncated:
-        raise TraceError(f"{path} is cut off, and the viewer shows whole traces only; maskprof analyze reads the rest")
+        raise TraceError(
+            f"{path} is cut off, and the viewer shows whole traces only; maskprof analyze reads the rest"
+        )
     content = path.read_bytes()
     text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
     if len(text) > _MOST_CHARACTERS:
@@ -73,12 +76,16 @@ def installed_file(name: str) -> str:
     """
     spec = find_spec(PLUGIN_PACKAGE)
     if spec is None or spec.origin is None:
-        raise ConfigError(f"the trace viewer comes with torch-tb-profiler, which is not installed: {INSTALL_PLUGIN}")
+        raise ConfigError(
+            f"the trace viewer comes with torch-tb-profiler, which is not installed: {INSTALL_PLUGIN}"
+        )
     path = Path(spec.origin).with_name("static") / name
     try:
         return path.read_text(encoding="utf-8")
     except OSError:
-        raise ConfigError(f"this version of torch-tb-profiler is not known to maskprof: it has no {path}") from None
+        raise ConfigError(
+            f"this version of torch-tb-profiler is not known to maskprof: it has no {path}"
+        ) from None
 
 
 def static_text(name: str) -> str:
