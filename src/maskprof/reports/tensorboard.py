@@ -39,6 +39,9 @@ _PHASES = {
 # Those that would fall with the blocks if blocks were all that takes time.
 _IDEAL_PHASES = ("prefill", "decode_per_token")
 
+# The median again: the page that draws a band wants all three from the same runs, and the ideal has no interval.
+_INTERVAL = ("p50", "low", "high")
+
 # A step and what is shown there.
 _Values = list[tuple[int, Summary.Value]]
 
@@ -94,7 +97,7 @@ def _shared_values(result: RunResult) -> _Values:
         values.layout(
             {
                 "Latency over active blocks, with the 95 % interval of the median": [
-                    values.margin_chart(f"{title} (ms)", _tag(phase), _tag(phase, "low"), _tag(phase, "high"))
+                    values.margin_chart(f"{title} (ms)", *(_interval_tag(phase, end) for end in _INTERVAL))
                     for phase, title in _PHASES.items()
                 ],
                 "Latency over active blocks, and the ideal": [
@@ -121,8 +124,12 @@ def _group_names(groups: Sequence[Group]) -> dict[Group, str]:
     }
 
 
-def _tag(phase: str, end: str | None = None) -> str:
-    return f"latency/{phase}_ms_p50" if end is None else f"interval/{phase}_ms_{end}"
+def _tag(phase: str) -> str:
+    return f"latency/{phase}_ms_p50"
+
+
+def _interval_tag(phase: str, end: str) -> str:
+    return f"interval/{phase}_ms_{end}"
 
 
 def _depth_scalars(summaries: Sequence[ConfigurationSummary]) -> _Values:
@@ -131,9 +138,8 @@ def _depth_scalars(summaries: Sequence[ConfigurationSummary]) -> _Values:
         for depth, statistics in _medians(summaries, phase):
             found.append((depth, values.scalar(_tag(phase), statistics.p50)))
             if statistics.median_ci95 is not None:
-                low, high = statistics.median_ci95
-                found.append((depth, values.scalar(_tag(phase, "low"), low)))
-                found.append((depth, values.scalar(_tag(phase, "high"), high)))
+                interval = zip(_INTERVAL, (statistics.p50, *statistics.median_ci95), strict=True)
+                found += [(depth, values.scalar(_interval_tag(phase, end), ms)) for end, ms in interval]
     return found
 
 
