@@ -29,7 +29,11 @@ def record_tiny(folder):
     greedy = GreedyPass(model, inputs)
     with BlockMaskWrapper(model, MASK, ranges=True):
         return record(
-            lambda watch: greedy.run(STEPS, watch), folder, device=torch.device("cpu"), metadata=METADATA
+            lambda watch: greedy.run(STEPS, watch),
+            folder,
+            device=torch.device("cpu"),
+            num_active_blocks=2,
+            metadata=METADATA,
         )
 
 
