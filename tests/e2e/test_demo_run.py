@@ -12,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.e2e.command import STATISTICS, Finished, maskprof, range_counts, read_result, traces_in
+from tests.support.trace_checks import check_trace
 
 pytestmark = pytest.mark.e2e
 
@@ -141,6 +142,13 @@ def test_each_trace_has_the_ranges_of_its_mask(demo, active):
             expected[f"block.{block:02d}.cache.dummy"] = prefills
             expected[f"block.{block:02d}.cache.reuse"] = steps
     assert counts == expected
+
+
+def test_each_trace_can_be_read_by_every_viewer(demo):
+    for active, name in NAMES.items():
+        (trace,) = (demo.trace_dir / name).glob("*.pt.trace.json.gz")
+        events = check_trace(trace)
+        assert {e["args"]["blocks"] for e in events if e["ph"] == "C"} == {0, active}
 
 
 def test_the_attribution_has_every_block_in_both_phases(demo):

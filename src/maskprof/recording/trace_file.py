@@ -20,7 +20,7 @@ _PHASE = re.compile(
 )
 _EVENTS = re.compile(rb'"traceEvents": \[')
 # A name's line on which something follows the quote that should be its last.
-_BROKEN_NAME = re.compile(rb'^ *"name": "[^"\n]*"[^,\n][^\n]*$', re.MULTILINE)
+_BROKEN_NAME = re.compile(rb'"name": "[^"\n]*"(?! *,? *\n)')
 _NAME_LINE = re.compile(rb'(?P<before> *"name": ")(?P<name>.*)(?P<after>",? *\n)')
 
 
