@@ -122,11 +122,9 @@
 
   Element.prototype.createShadowRoot = function () {
     const root = this.attachShadow({ mode: 'open' });
-    root.appendChild = (content) => {
-      // Where the element's own children are shown was <content>, and is <slot>.
-      content.querySelectorAll?.('content').forEach((place) => place.replaceWith(native.createElement.call(document, 'slot')));
-      return Node.prototype.appendChild.call(root, content);
-    };
+    // Where the element's own children are shown was <content>, and is <slot>.
+    const rename = () => root.querySelectorAll('content').forEach((place) => place.replaceWith(native.createElement.call(document, 'slot')));
+    new MutationObserver(rename).observe(root, { childList: true, subtree: true });
     return root;
   };
 
@@ -145,6 +143,14 @@
   window.wrap = (node) => node;
   window.unwrap = (node) => node;
   Object.defineProperty(document, '_currentScript', { get: () => document.currentScript });
+  // Keys and the mouse's modes go by it; Chrome had it until 2023.
+  if (!('path' in Event.prototype)) {
+    Object.defineProperty(Event.prototype, 'path', {
+      get() {
+        return this.composedPath();
+      },
+    });
+  }
 
   document.addEventListener('DOMContentLoaded', () => {
     follow(observer.takeRecords());
