@@ -34,15 +34,15 @@ class ProfilerPages:
         self._wait_until_closed()
         return found
 
-    def choose(self, heading: str, name: str) -> None:
-        """Choose in that box."""
-        self._open(heading)
+    def choose(self, heading: str, name: str, *, place: int = 0) -> None:
+        """Choose in that box; where two have the same heading, in the one at `place`."""
+        self._open(heading, place)
         self.frame.locator("li.MuiMenuItem-root").filter(has_text=re.compile(f"^{re.escape(name)}$")).click()
         self._wait_until_closed()
 
-    def _open(self, heading: str) -> None:
-        box = self.frame.get_by_text(heading, exact=True).locator("xpath=following::*[@role='button'][1]")
-        box.click()
+    def _open(self, heading: str, place: int = 0) -> None:
+        headings = self.frame.get_by_text(heading, exact=True)
+        headings.nth(place).locator("xpath=following::*[@role='button'][1]").click()
         self.frame.locator("li.MuiMenuItem-root").first.wait_for()
 
     def _wait_until_closed(self) -> None:

@@ -51,7 +51,8 @@ def tensorboard(logdir: Path, port: int | None) -> Iterator[str]:
     except program.TensorBoardServerException as error:
         raise ConfigError(f"TensorBoard does not start: {error.msg}") from None
     try:
-        yield address
+        # Smoothing would bend curves over depth; this turns it off on the page that opens first.
+        yield f"{address}?smoothing=0"
     finally:
         for reading in multiprocessing.active_children():
             reading.terminate()
@@ -80,5 +81,10 @@ def _prepare_plugin_processes() -> None:
     if sys.platform == "linux":
         # A fresh interpreter for each trace takes seconds before the first shows.
         os.environ.setdefault("TORCH_PROFILER_START_METHOD", "fork")
-        # Ctrl-C reaches them too; it is this process that ends them.
-        os.register_at_fork(after_in_child=lambda: signal.signal(signal.SIGINT, signal.SIG_IGN))
+        os.register_at_fork(after_in_child=_leave_ending_to_the_parent)
+
+
+def _leave_ending_to_the_parent() -> None:
+    """Ctrl-C reaches the whole group of processes, and each would tell where it was."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
