@@ -211,7 +211,7 @@ def test_the_tables_and_the_ways_on_are_printed(demo):
     assert any("████░░░░░░░░░░░░" in line for line in lines)
     results, tensorboard, trace = (re.split(r"  +", line)[1:] for line in lines[-3:])
     assert (demo.cwd / results[0]).resolve() == demo.output_dir
-    assert tensorboard == ["tensorboard --logdir traces/transformer_blocks_mask"]
+    assert tensorboard == ["maskprof view traces/transformer_blocks_mask"]
     assert demo.cwd / trace[0] in traces_in(demo.trace_dir).values()
     assert "ui.perfetto.dev" in trace[1]
     assert "chrome://tracing" in trace[1]

@@ -7,7 +7,7 @@ arguments of each event become part of its name.
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -32,8 +32,9 @@ def speedscope_text(path: Path) -> str:
 def speedscope(trace: Trace) -> dict[str, Any]:
     """A trace as speedscope's format has it: a profile for each thread and stream, times in nanoseconds.
 
-    Where two events of one thread overlap in part, which is rounding or two measurements of one thing, the later
-    ends with the earlier. The copies of ranges on a device's timeline are left out: they overlap its kernels.
+    Where two events of one thread overlap in part, the shorter is cut: it is rounding, or, with Python's calls
+    recorded, the call that opens or closes a range. The copies of ranges on a device's timeline are left out:
+    they overlap its kernels.
 
     Raises:
         TraceError: nothing in the trace has a duration.
@@ -73,19 +74,22 @@ def _profile(trace: Trace, rows: Int64s) -> dict[str, Any]:
     ends = (events.end_ns[rows] - origin).tolist()
     frames = events.name[rows].tolist()
     written: list[dict[str, Any]] = []
-    open_: list[tuple[int, int]] = []
+    open_: list[_Open] = []
 
-    def close(until: int) -> None:
-        while open_ and open_[-1][0] <= until:
-            end, frame = open_.pop()
-            written.append({"type": "C", "frame": frame, "at": end})
+    def close(at: int) -> None:
+        written.append({"type": "C", "frame": open_.pop().frame, "at": at})
+
+    def close_until(at: int) -> None:
+        while open_ and open_[-1].end <= at:
+            close(open_[-1].end)
 
     for start, end, frame in zip(starts, ends, frames, strict=True):
-        close(start)
+        close_until(start)
+        while open_ and open_[-1].end < end and open_[-1].end - open_[-1].start < end - start:
+            close(start)
         written.append({"type": "O", "frame": frame, "at": start})
-        open_.append((min(end, open_[-1][0]) if open_ else end, frame))
-    last = max((end for end, _ in open_), default=0)
-    close(last)
+        open_.append(_Open(start, min(end, open_[-1].end) if open_ else end, frame))
+    close_until(max((span.end for span in open_), default=0))
     return {
         "type": "evented",
         "name": _name(trace, rows),
@@ -94,6 +98,14 @@ def _profile(trace: Trace, rows: Int64s) -> dict[str, Any]:
         "endValue": written[-1]["at"],
         "events": written,
     }
+
+
+class _Open(NamedTuple):
+    """A span that has not been closed yet."""
+
+    start: int
+    end: int
+    frame: int
 
 
 def _name(trace: Trace, rows: Int64s) -> str:

@@ -1,7 +1,11 @@
 import json
 from collections import Counter
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from maskprof.errors import TraceError
 from maskprof.viewing.speedscope import speedscope, speedscope_text
@@ -58,7 +62,7 @@ def test_threads_and_streams_are_profiles_of_nested_spans(tmp_path):
     assert {profile["unit"] for profile in found["profiles"]} == {"nanoseconds"}
 
 
-def test_what_overlaps_in_part_ends_with_what_it_began_in(tmp_path):
+def test_of_two_that_overlap_in_part_the_shorter_is_cut(tmp_path):
     trace = (
         TraceBuilder()
         .op("outer", 0, 10)
@@ -74,6 +78,34 @@ def test_what_overlaps_in_part_ends_with_what_it_began_in(tmp_path):
         (10000, 14000, 0),
         (13000, 14000, 1),
     ]
+
+
+def test_a_range_is_whole_beside_the_calls_that_open_and_close_it(tmp_path):
+    trace = (
+        TraceBuilder()
+        .op("run", 0, 100)
+        .op("enter", 1, 3)
+        .annotation("phase.prefill", 3, 50)
+        .op("exit", 52, 4)
+        .read(tmp_path)
+    )
+    (profile,) = speedscope(trace)["profiles"]
+    assert [(start, end, depth) for _, start, end, depth in opened(profile)] == [
+        (0, 100000, 0),
+        (1000, 3000, 1),
+        (3000, 53000, 1),
+        (52000, 53000, 2),
+    ]
+
+
+@given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), min_size=1, max_size=30))
+def test_whatever_overlaps_comes_out_nested(spans):
+    builder = TraceBuilder()
+    for start, length in spans:
+        builder.op("x", start, length)
+    with TemporaryDirectory() as folder:
+        (profile,) = speedscope(builder.read(Path(folder)))["profiles"]
+    assert len(opened(profile)) == len(spans)
 
 
 def test_events_without_length_and_of_one_length(tmp_path):
