@@ -30,6 +30,7 @@ COMMANDS = {
     "run": Command(
         "maskprof.cli.run", "measure and trace a model under masks, and show what each block costs"
     ),
+    "report": Command("maskprof.cli.report", "show runs as one page of HTML, and their plots as files"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }
 

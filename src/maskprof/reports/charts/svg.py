@@ -1,0 +1,112 @@
+"""A drawing as SVG: for a page, whose style sheet colours it, or as a file of its own with colours in it."""
+
+from collections.abc import Iterable, Mapping
+from html import escape
+from itertools import groupby
+
+from maskprof.reports.charts.palette import Theme, colours
+from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Line, Point, Segments, Shape, Words
+
+_FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+
+
+def inline_svg(drawing: Drawing) -> str:
+    """For a page: colours are classes (`f-ink` fills, `k-ink` strokes), series are groups with `data-s`."""
+    return (
+        f'<svg viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}" role="img" '
+        f'aria-label="{_e(drawing.title)}">{_body(drawing.shapes, None)}</svg>'
+    )
+
+
+def svg_file(drawing: Drawing, *, theme: Theme = "light") -> str:
+    """A file of its own: colours and the ground are in it, fonts are asked for by family."""
+    named = colours(theme)
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" width="{_n(drawing.width)}" height="{_n(drawing.height)}" '
+        f'viewBox="0 0 {_n(drawing.width)} {_n(drawing.height)}" font-family="{_FONTS}">'
+        f"<title>{_e(drawing.title)}</title>"
+        f'<rect width="100%" height="100%" fill="{named["ground"]}"/>'
+        f"{_body(drawing.shapes, named)}</svg>\n"
+    )
+
+
+def _body(shapes: Iterable[Shape], named: Mapping[str, str] | None) -> str:
+    parts = []
+    for series, members in groupby(shapes, key=lambda shape: shape.series):
+        inside = "".join(_shape(shape, named) for shape in members)
+        parts.append(inside if series is None else f'<g data-s="{series}">{inside}</g>')
+    return "".join(parts)
+
+
+def _shape(shape: Shape, named: Mapping[str, str] | None) -> str:
+    match shape:
+        case Line():
+            dash = ' stroke-dasharray="5 4"' if shape.dashed else ""
+            return (
+                f'<path d="M{"L".join(_at(point) for point in shape.points)}" fill="none" '
+                f'{_paint(named, stroke=shape.stroke)} stroke-width="{_n(shape.width)}"{dash}/>'
+            )
+        case Segments():
+            path = "".join(f"M{_at(first)}L{_at(second)}" for first, second in shape.ends)
+            return f'<path d="{path}" {_paint(named, stroke=shape.stroke)} stroke-width="{_n(shape.width)}"/>'
+        case Boxes():
+            path = "".join(f"M{_n(x)} {_n(y)}h{_n(w)}v{_n(h)}h{_n(-w)}z" for x, y, w, h in shape.boxes)
+            if shape.hollow:
+                return f'<path d="{path}" fill="none" {_paint(named, stroke=shape.fill)}/>'
+            return f'<path d="{path}" {_paint(named, fill=shape.fill)}/>'
+        case Dots():
+            return _dots(shape, named)
+        case Words():
+            anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'
+            bold = ' font-weight="600"' if shape.bold else ""
+            return (
+                f'<text x="{_n(shape.x)}" y="{_n(shape.y)}" font-size="{_n(shape.size)}"{anchor}{bold} '
+                f"{_paint(named, fill=shape.fill)}>{_e(shape.text)}</text>"
+            )
+
+
+def _dots(shape: Dots, named: Mapping[str, str] | None) -> str:
+    path = "".join(_outline(shape, center) for center in shape.centers)
+    faint = ' opacity=".55"' if shape.faint else ""
+    if shape.hollow:
+        return f'<path d="{path}" {_paint(named, fill="ground", stroke=shape.fill)} stroke-width="1.6"{faint}/>'
+    return f'<path d="{path}" {_paint(named, fill=shape.fill)}{faint}/>'
+
+
+def _outline(shape: Dots, center: Point) -> str:
+    (x, y), r = center, shape.radius
+    match shape.mark:
+        case "circle":
+            return f"M{_n(x - r)} {_n(y)}a{_n(r)} {_n(r)} 0 1 0 {_n(2 * r)} 0a{_n(r)} {_n(r)} 0 1 0 {_n(-2 * r)} 0z"
+        case "square":
+            r *= 0.88
+            return f"M{_n(x - r)} {_n(y - r)}h{_n(2 * r)}v{_n(2 * r)}h{_n(-2 * r)}z"
+        case "diamond":
+            r *= 1.2
+            return f"M{_n(x)} {_n(y - r)}l{_n(r)} {_n(r)}l{_n(-r)} {_n(r)}l{_n(-r)} {_n(-r)}z"
+        case "triangle":
+            r *= 1.15
+            return f"M{_n(x)} {_n(y - r)}l{_n(r)} {_n(1.8 * r)}h{_n(-2 * r)}z"
+
+
+def _paint(named: Mapping[str, str] | None, *, fill: str | None = None, stroke: str | None = None) -> str:
+    if named is None:
+        names = [f"f-{fill}" if fill else "", f"k-{stroke}" if stroke else ""]
+        return f'class="{" ".join(name for name in names if name)}"'
+    ways = [f'fill="{named[fill]}"' if fill else "", f'stroke="{named[stroke]}"' if stroke else ""]
+    return " ".join(way for way in ways if way)
+
+
+def _at(point: Point) -> str:
+    return f"{_n(point[0])} {_n(point[1])}"
+
+
+def _n(value: float) -> str:
+    """A coordinate with at most two decimals."""
+    text = f"{value:.2f}".rstrip("0").rstrip(".")
+    return "0" if text in ("-0", "") else text
+
+
+def _e(text: str) -> str:
+    # Control characters are not allowed in XML at all.
+    return escape("".join(char if char.isprintable() else " " for char in text))

@@ -1,0 +1,212 @@
+"""Points with intervals over two axes, joined or not, with guide lines: latency over depth, samples over time."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from maskprof.reports.charts.scales import Scale, counts, linear, logarithmic, tick_labels
+from maskprof.reports.charts.shapes import Mark as Form
+from maskprof.reports.charts.shapes import (
+    MARKS,
+    Dots,
+    Drawing,
+    Line,
+    Segments,
+    Shape,
+    Target,
+    Words,
+    text_width,
+)
+
+_FONT = 12.0
+_LINE = 14.0
+_TOP, _BOTTOM, _LEFT, _RIGHT = 26.0, 44.0, 10.0, 14.0
+
+
+AxisKind = Literal["linear", "zero", "counts", "log"]
+"""Around the values, from zero on, whole numbers from zero on, powers of ten."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Mark:
+    """One point, with its interval where there is one, and what it says when it is pointed at."""
+
+    x: float
+    y: float
+    text: str
+    low: float | None = None
+    high: float | None = None
+    key: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Series:
+    """Points of one kind. `label` stands at the last point where there are several series."""
+
+    label: str
+    marks: tuple[Mark, ...]
+    colour: str
+    joined: bool = True
+    small: bool = False
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Guide:
+    """A line that is not measured: the ideal, a fit, a roof. Points in the units of the axes.
+
+    Its label stands under it, `label_at` of the way along its first stretch.
+    """
+
+    label: str
+    points: tuple[tuple[float, float], ...]
+    colour: str = "ideal"
+    dashed: bool = True
+    label_at: float = 0.5
+    place: int | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Axis:
+    """A title with the unit, and what kind of numbers stand on it."""
+
+    title: str
+    kind: AxisKind = "linear"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class XYPlot:
+    """What is to be drawn, before its layout."""
+
+    title: str
+    x: Axis
+    y: Axis
+    series: tuple[Series, ...]
+    guides: tuple[Guide, ...] = ()
+    width: float = 460.0
+    height: float = 300.0
+
+
+def draw_xy(plot: XYPlot) -> Drawing:
+    """Lay the plot out: axes, grid, guides, series with their intervals, labels at the ends of lines."""
+    xs = [mark.x for s in plot.series for mark in s.marks] + [x for g in plot.guides for x, _ in g.points]
+    ys = [
+        value
+        for s in plot.series
+        for mark in s.marks
+        for value in (mark.y, mark.low, mark.high)
+        if value is not None
+    ] + [y for g in plot.guides for _, y in g.points]
+    top, bottom = _TOP, plot.height - _BOTTOM
+    y = _scale(plot.y, ys, bottom, top)
+    left = _LEFT + max((text_width(text, _FONT) for text in tick_labels(y.ticks)), default=0.0) + 6
+    ends = _line_ends(plot)
+    longest = max((text_width(label, _FONT) for _, label, _, _ in ends), default=0.0)
+    right = plot.width - _RIGHT - (longest + 4 if ends else 0.0)
+    x = _scale(plot.x, xs, left, right)
+    shapes = _frame(plot, x, y)
+    for guide in plot.guides:
+        points = tuple((x(a), y(b)) for a, b in guide.points)
+        shapes.append(
+            Line(points=points, stroke=guide.colour, width=1.5, dashed=guide.dashed, series=guide.place)
+        )
+        if guide.label:
+            (x0, y0), (x1, y1) = points[0], points[1]
+            at = x0 + guide.label_at * (x1 - x0) + 6, y0 + guide.label_at * (y1 - y0) + 14
+            shapes.append(Words(x=at[0], y=at[1], text=guide.label, fill=guide.colour, size=_FONT, series=guide.place))
+    for number, series in enumerate(plot.series):
+        shapes += _series(series, x, y, MARKS[number % len(MARKS)])
+    shapes += _end_labels(ends, x, y)
+    targets = tuple(
+        Target(x=x(mark.x), y=y(mark.y), text=mark.text, key=mark.key, series=series.place)
+        for series in plot.series
+        for mark in series.marks
+    )
+    return Drawing(width=plot.width, height=plot.height, title=plot.title, shapes=tuple(shapes), targets=targets)
+
+
+def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
+    match axis.kind:
+        case "log":
+            return logarithmic(values, start, end)
+        case "counts":
+            return counts([round(value) for value in values], start, end)
+        case kind:
+            return linear(values, start, end, from_zero=kind == "zero")
+
+
+def _frame(plot: XYPlot, x: Scale, y: Scale) -> list[Shape]:
+    bottom = y.start
+    shapes: list[Shape] = [
+        Segments(ends=tuple(((x.start, y(tick)), (x.end, y(tick))) for tick in y.ticks), stroke="grid"),
+        Segments(ends=(((x.start, bottom), (x.end, bottom)),), stroke="rule"),
+        Segments(ends=tuple(((x(tick), bottom), (x(tick), bottom + 4)) for tick in x.ticks), stroke="rule"),
+        Words(x=_LEFT, y=14, text=plot.y.title, fill="muted", size=_FONT),
+        Words(x=(x.start + x.end) / 2, y=bottom + 36, text=plot.x.title, fill="muted", size=_FONT, anchor="middle"),
+    ]
+    for tick, text in zip(y.ticks, tick_labels(y.ticks), strict=True):
+        shapes.append(Words(x=x.start - 6, y=y(tick) + 4, text=text, fill="muted", size=_FONT, anchor="end"))
+    for tick, text in zip(x.ticks, tick_labels(x.ticks), strict=True):
+        shapes.append(Words(x=x(tick), y=bottom + 18, text=text, fill="muted", size=_FONT, anchor="middle"))
+    if y.low < 0 < y.high:
+        shapes.append(Segments(ends=(((x.start, y(0)), (x.end, y(0))),), stroke="muted"))
+    return shapes
+
+
+def _series(series: Series, x: Scale, y: Scale, form: Form) -> list[Shape]:
+    place, shapes = series.place, list[Shape]()
+    centers = tuple((x(m.x), y(m.y)) for m in series.marks)
+    if series.joined and len(centers) > 1:
+        shapes.append(Line(points=centers, stroke=series.colour, width=1.8, series=place))
+    whiskers = tuple(
+        ends
+        for m in series.marks
+        if m.low is not None and m.high is not None
+        for ends in (
+            ((x(m.x), y(m.low)), (x(m.x), y(m.high))),
+            ((x(m.x) - 3, y(m.low)), (x(m.x) + 3, y(m.low))),
+            ((x(m.x) - 3, y(m.high)), (x(m.x) + 3, y(m.high))),
+        )
+    )
+    if whiskers:
+        shapes.append(Segments(ends=whiskers, stroke=series.colour, width=1.4, series=place))
+    if series.small:
+        shapes.append(Dots(centers=centers, fill=series.colour, radius=2.2, faint=True, series=place))
+    else:
+        radius = 3.8 if len(centers) <= 40 else 3.0  # noqa: PLR2004 - many marks run into each other
+        shapes.append(Dots(centers=centers, fill=series.colour, radius=radius, mark=form, series=place))
+    return shapes
+
+
+def _line_ends(plot: XYPlot) -> list[tuple[tuple[float, float], str, str, int | None]]:
+    """Where a label stands, its text, colour and series, where there are several series to tell apart."""
+    ends = []
+    for series in plot.series if len(plot.series) > 1 else ():
+        if series.label and series.marks and series.joined:
+            last = max(series.marks, key=lambda mark: mark.x)
+            ends.append(((last.x, last.y), series.label, series.colour, series.place))
+    return ends
+
+
+def _end_labels(
+    ends: list[tuple[tuple[float, float], str, str, int | None]], x: Scale, y: Scale
+) -> list[Shape]:
+    """Labels at the right, moved apart where they would cover each other."""
+    placed = sorted((y(at[1]), number) for number, (at, _, _, _) in enumerate(ends))
+    heights = spread([height for height, _ in placed], _LINE, y.end + 4, y.start)
+    return [
+        Words(x=x.end + 10, y=height + 4, text=ends[number][1], fill=ends[number][2], size=_FONT, series=ends[number][3])
+        for height, (_, number) in zip(heights, placed, strict=True)
+    ]
+
+
+def spread(places: Sequence[float], least: float, low: float, high: float) -> list[float]:
+    """Sorted places moved so that neighbours are `least` apart, as little as one pass each way allows."""
+    moved = list(places)
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + least)
+    if moved and moved[-1] > high:
+        moved[-1] = high
+        for i in range(len(moved) - 2, -1, -1):
+            moved[i] = min(moved[i], moved[i + 1] - least)
+    return [max(place, low) if i == 0 else place for i, place in enumerate(moved)]

@@ -1,0 +1,59 @@
+"""Results as a page: of one run, or of several laid over each other."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from maskprof.reports.findings import findings, key_figures, warnings
+from maskprof.reports.headline import headline, subject
+from maskprof.reports.html import Link, Page, Part
+from maskprof.reports.plots.plot import Plot
+from maskprof.reports.sections import environment_rows, run_sections, setting_rows
+from maskprof.results.schema import RunResult
+from maskprof.results.trace_summary import TraceSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Run:
+    """A run to show: its result, what it is called beside others, what its traces hold, and its files.
+
+    `traces` are by configuration, and empty where they were not analysed.
+    """
+
+    name: str
+    result: RunResult
+    traces: Mapping[str, TraceSummary] = field(default_factory=dict)
+    links: tuple[Link, ...] = ()
+
+
+def page_of(runs: Sequence[Run]) -> Page:
+    """The page of one run, or of several.
+
+    Raises:
+        ValueError: there is no run.
+    """
+    if not runs:
+        raise ValueError("a page needs at least one run")
+    only = runs[0] if len(runs) == 1 else None
+    title = only.result.model.name if only else f"{len(runs)} runs compared"
+    return Page(title=title, comparison=(), parts=tuple(_part(run) for run in runs))
+
+
+def plots_of(run: Run) -> tuple[Plot, ...]:
+    """The main plots of a run: all that are not of a single configuration."""
+    return tuple(plot for section in run_sections(run.result) for plot in section.plots)
+
+
+def _part(run: Run) -> Part:
+    result = run.result
+    return Part(
+        name=run.name,
+        subject=subject(result),
+        headline=headline(result),
+        findings=findings(result),
+        warnings=warnings(result),
+        figures=key_figures(result),
+        sections=run_sections(result),
+        environment=tuple(environment_rows(result)),
+        settings=tuple(setting_rows(result)),
+        links=run.links,
+    )

@@ -1,0 +1,232 @@
+"""A result as the parts of a page, before they are written: headings, plots, tables, notes."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from maskprof.reports import units
+from maskprof.reports.cost_tables import block_table, closure_table, overhead_table
+from maskprof.reports.knob_tables import knob_table
+from maskprof.reports.layout import Table
+from maskprof.reports.plots.blocks import HOST_LEGEND, block_plots, overview_plots
+from maskprof.reports.plots.drift import PHASES as COURSE_PHASES
+from maskprof.reports.plots.drift import Course, course_table, courses, drift_plots
+from maskprof.reports.plots.knobs import knob_plots
+from maskprof.reports.plots.labels import short_names
+from maskprof.reports.plots.latency import latency_plots
+from maskprof.reports.plots.plot import Key, Plot
+from maskprof.reports.plots.skip_path import closure_plots, turn_plots
+from maskprof.reports.tables import failure_table, fit_table, latency_table
+from maskprof.results.schema import RunResult
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TableView:
+    """A table and what its rows are of: `keys` are configuration names, for linking with plots."""
+
+    table: Table
+    keys: tuple[str, ...] = ()
+    sparks: tuple[Course, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Fold:
+    """What is folded away under one line until it is asked for."""
+
+    summary: str
+    key: str = ""
+    opened: bool = False
+    active: tuple[bool, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[TableView, ...] = ()
+    legend: tuple[Key, ...] = ()
+    sentences: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Section:
+    """One part of a page; `how` says how to read it."""
+
+    name: str
+    title: str
+    how: tuple[str, ...] = ()
+    plots: tuple[Plot, ...] = ()
+    tables: tuple[TableView, ...] = ()
+    folds: tuple[Fold, ...] = ()
+    wide: bool = field(default=False)
+
+
+def run_sections(result: RunResult) -> tuple[Section, ...]:
+    """Every section that has something to show, in the order of reading."""
+    makers = (_latency, _knobs, _blocks, _skipping, _samples, _failures)
+    return tuple(
+        section
+        for make in makers
+        if (section := make(result)) is not None and (section.plots or section.tables or section.folds)
+    )
+
+
+def _latency(result: RunResult) -> Section | None:
+    if not result.summary:
+        return None
+    return Section(
+        name="latency",
+        title="Latency against depth",
+        how=(
+            "Each mark is the median of one configuration; its whisker is the median's 95 % bootstrap interval, often "
+            "smaller than the mark. The dashed line is the ideal: the full model's latency times the share of active "
+            "blocks. What lies between the two is time that no mask can save.",
+        ),
+        plots=latency_plots(result),
+        tables=_present(
+            (latency_table(result), [s.configuration.name for s in result.summary]), (fit_table(result), ())
+        ),
+    )
+
+
+def _knobs(result: RunResult) -> Section | None:
+    return Section(
+        name="knobs",
+        title="What each knob buys",
+        how=(
+            "From the largest depth and the largest value measured, by a fit over both: what half the blocks, half of "
+            "the knob, and half of both save. Where both save less than the sum, they save some of the same time.",
+        ),
+        plots=knob_plots(result),
+        tables=_present((knob_table(result), ())),
+    )
+
+
+def _blocks(result: RunResult) -> Section | None:
+    names = short_names(result)
+    by_name = {configuration.name: configuration for configuration in result.configurations}
+    folds = []
+    for item in result.attribution:
+        table = block_table(item)
+        if table is None:
+            continue
+        configuration = by_name.get(item.configuration)
+        folds.append(
+            Fold(
+                summary=names.get(item.configuration, item.configuration),
+                key=item.configuration,
+                active=configuration.active if configuration else (),
+                plots=block_plots(item),
+                tables=(TableView(table=table),),
+                legend=HOST_LEGEND,
+            )
+        )
+    folds = _with_one_open(folds, result)
+    return Section(
+        name="blocks",
+        title="Where each block's time goes",
+        how=(
+            "From the traces, with the recording's own cost subtracted. A row is a configuration, a cell a block: darker "
+            "is more time, a stroke is a skipped block. Choose a cell to open its configuration below.",
+            "Traced runs are slower than clean ones, since every operator is recorded: compare blocks with each other, "
+            "and take latencies from the section above.",
+        ),
+        plots=overview_plots(result),
+        folds=tuple(folds),
+    )
+
+
+def _with_one_open(folds: list[Fold], result: RunResult) -> list[Fold]:
+    """The configuration nearest to half the blocks lies open, so that a reader sees what the others hold."""
+    by_name = {configuration.name: configuration for configuration in result.configurations}
+
+    def distance(fold: Fold) -> float:
+        configuration = by_name.get(fold.key)
+        if configuration is None or not configuration.num_skipped_blocks:
+            return float("inf")
+        return abs(configuration.num_active_blocks - configuration.num_total_blocks / 2)
+
+    if not folds:
+        return folds
+    chosen = min(range(len(folds)), key=lambda place: distance(folds[place]))
+    return [
+        Fold(**{name: getattr(fold, name) for name in Fold.__dataclass_fields__} | {"opened": place == chosen})
+        for place, fold in enumerate(folds)
+    ]
+
+
+def _skipping(result: RunResult) -> Section | None:
+    closure, overhead = closure_table(result), overhead_table(result)
+    with_closure = [item.configuration for item in result.attribution if item.closure]
+    return Section(
+        name="skipping",
+        title="What skipping itself costs",
+        how=(
+            "Clean is latency under the mask minus latency of the same model with those blocks removed, paired by round, "
+            "without any instrument; an interval that holds zero says that the cost is below what this run can tell. "
+            "Traced is the sum of the skipped blocks' turns in the trace, an upper bound. Where they disagree, believe "
+            "the clean one.",
+        ),
+        plots=(*closure_plots(result), *turn_plots(result)),
+        tables=_present((closure, with_closure), (overhead, ())),
+    )
+
+
+def _samples(result: RunResult) -> Section | None:
+    plots = drift_plots(result)
+    views = []
+    for phase, label, _ in COURSE_PHASES:
+        found = courses(result, phase)
+        if found:
+            keys = tuple(course.name for course in found)
+            views.append(TableView(table=course_table(label, found), keys=keys, sparks=found))
+    return Section(
+        name="samples",
+        title="Samples in the order of time",
+        how=(
+            "Every sample's distance from the median of its own configuration. Configurations are measured in shuffled "
+            "rounds, so a slope or a step here is the machine's, and hits all configurations alike.",
+            "In the tables each configuration's samples run from left to right; the line is the median, the band its "
+            "interval. Drift is the last third's median against the first third's.",
+        ),
+        plots=plots,
+        tables=tuple(views),
+    )
+
+
+def _failures(result: RunResult) -> Section | None:
+    table = failure_table(result)
+    if table is None:
+        return None
+    return Section(
+        name="failures",
+        title="Failures",
+        how=("What could not be measured or traced; everything else on this page stands without it.",),
+        tables=_present((table, [failure.configuration for failure in result.failures])),
+    )
+
+
+def _present(*tables: tuple[Table | None, Sequence[str]]) -> tuple[TableView, ...]:
+    return tuple(TableView(table=table, keys=tuple(keys)) for table, keys in tables if table is not None)
+
+
+def environment_rows(result: RunResult) -> list[tuple[str, str]]:
+    """The machine and the model, by name."""
+    model = result.model
+    rows = [
+        ("model", model.name),
+        ("source", model.source),
+        ("architecture", model.architecture),
+        ("parameters", f"{model.num_parameters:,}".replace(",", " ")),
+        ("data type", model.dtype),
+    ]
+    return rows + [(name.replace("_", " "), _plain(value)) for name, value in result.environment.items()]
+
+
+def setting_rows(result: RunResult) -> list[tuple[str, str]]:
+    """The settings of the run, as its result file has them; those that are not set are left out."""
+    return [(name, _plain(value)) for name, value in result.config.items() if value not in (None, (), [], "")]
+
+
+def _plain(value: object) -> str:
+    if value is None:
+        return units.MISSING
+    if isinstance(value, Mapping):
+        return ", ".join(f"{name}: {_plain(inner)}" for name, inner in value.items())
+    if isinstance(value, Sequence) and not isinstance(value, str):
+        return " ".join(_plain(inner) for inner in value)
+    return str(value)
