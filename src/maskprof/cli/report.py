@@ -3,13 +3,17 @@
 import argparse
 import os
 import sys
+from collections.abc import Mapping
 from pathlib import Path
+from urllib.parse import quote
 
-from maskprof.errors import ConfigError
+from maskprof.errors import ConfigError, MaskprofError
 from maskprof.results.schema import RunResult
-from maskprof.results.store import ATTRIBUTION_CSV_NAME, ResultStore, write_whole
+from maskprof.results.store import ResultStore, prepare, write_whole
+from maskprof.results.trace_summary import TraceSummary
 
 PAGE_NAME = "report.html"
+EXIT_DONE = 0
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -18,7 +22,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "output_dir",
         nargs="+",
         metavar="OUTPUT_DIR",
-        help="folder of a run (what was --output_dir); several are compared",
+        help="folder of a run (its --output_dir); several are laid over each other",
     )
     parser.add_argument(
         "--html", metavar="FILE", help=f"where the page goes [{PAGE_NAME} in the first OUTPUT_DIR]"
@@ -36,22 +40,29 @@ def run(args: argparse.Namespace) -> int:
     """
     folders = [Path(name) for name in args.output_dir]
     results = [ResultStore(folder).load() for folder in folders]
-
-    from maskprof.reports.html import render_page  # noqa: PLC0415
-    from maskprof.reports.page import Run, page_of  # noqa: PLC0415
-
     target = Path(args.html) if args.html else folders[0] / PAGE_NAME
     if target.is_dir():
-        raise ConfigError(f"--html {target} is a folder; name a file in it, such as {target / PAGE_NAME}")
-    names = run_names(folders)
+        raise ConfigError(f"--html {target} is a folder: name a file, such as {target / PAGE_NAME}")
+    prepare(target.parent)
+
+    from maskprof.reports.html import render_page  # noqa: PLC0415 - not needed for --help
+    from maskprof.reports.page import page_of, plots_of  # noqa: PLC0415
+
     runs = [
-        Run(name=name, result=result, links=_links(folder, result, target.parent))
-        for name, folder, result in zip(names, folders, results, strict=True)
+        _run(name, folder, result, target.parent)
+        for name, folder, result in zip(run_names(folders), folders, results, strict=True)
     ]
-    target.parent.mkdir(parents=True, exist_ok=True)
     write_whole(target, render_page(page_of(runs)))
     sys.stdout.write(f"Report  {target}\n")
-    return 0
+    for kind in ("svg", "png"):
+        if getattr(args, kind):
+            from maskprof.reports.images import write_images  # noqa: PLC0415
+
+            folder = Path(getattr(args, kind))
+            prepare(folder)
+            paths = write_images(plots_of(runs), folder, kind)
+            sys.stdout.write(f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n")
+    return EXIT_DONE
 
 
 def run_names(folders: list[Path]) -> list[str]:
@@ -64,6 +75,82 @@ def run_names(folders: list[Path]) -> list[str]:
     return [f"{path.name} ({number})" for number, path in enumerate(resolved, start=1)]
 
 
-def _links(folder: Path, result: RunResult, base: Path):
-    from maskprof.reports.html import Link
-    return ()
+def trace_paths(folder: Path, result: RunResult) -> dict[str, Path | None]:
+    """By configuration where its trace is; None where it is recorded and no longer found.
+
+    A result keeps the path as it was when the run was made, from the directory it was made in. When it has been
+    moved with its traces beside it, as `results/NAME` and `traces/NAME`, they are found there.
+    """
+    found: dict[str, Path | None] = {}
+    for item in result.attribution:
+        if item.trace is None:
+            continue
+        recorded = Path(item.trace)
+        inside = Path(*recorded.parts[-2:])
+        places = (
+            recorded,
+            folder / recorded,
+            folder / inside,
+            folder.parent.parent / "traces" / folder.name / inside,
+        )
+        found[item.configuration] = next((place for place in places if place.is_file()), None)
+    return found
+
+
+def _run(name: str, folder: Path, result: RunResult, base: Path):
+    from maskprof.reports.page import Run  # noqa: PLC0415
+
+    traces = trace_paths(folder, result)
+    return Run(
+        name=name,
+        result=result,
+        traces=_summaries(result, traces),
+        links=_links(folder, result, traces, base),
+    )
+
+
+def _summaries(result: RunResult, traces: Mapping[str, Path | None]) -> dict[str, TraceSummary]:
+    """What the traces hold, where there was a GPU; a trace that cannot be read costs its own part of the page."""
+    with_device = {
+        item.configuration
+        for item in result.attribution
+        if any(cost.device_us is not None for cost in item.phases)
+    }
+    wanted = {name: path for name, path in traces.items() if path is not None and name in with_device}
+    if not wanted:
+        return {}
+    from maskprof.analysis.analyze import analyze  # noqa: PLC0415
+    from maskprof.traces.reader import read_trace  # noqa: PLC0415
+
+    found = {}
+    for name, path in wanted.items():
+        try:
+            found[name] = analyze(read_trace(path))
+        except MaskprofError as error:
+            sys.stderr.write(f"maskprof: {path} is left out: {error}\n")
+    return found
+
+
+def _links(folder: Path, result: RunResult, traces: Mapping[str, Path | None], base: Path):
+    from maskprof.reports.html import Link  # noqa: PLC0415
+
+    store = ResultStore(folder)
+    files = (
+        (store.result_path, "statistics and every sample"),
+        (store.attribution_path, "what the traces attribute to each block"),
+        (store.attribution_csv_path, "the same as one table"),
+        (store.journal_path, "each sample as it was measured"),
+    )
+    links = [Link(label=path.name, href=_href(path, base), note=note) for path, note in files if path.is_file()]
+    for name, path in traces.items():
+        if path is None:
+            links.append(Link(label=f"Trace of {name}", href=None, note="is no longer where it was recorded"))
+        else:
+            links.append(Link(label=f"Trace of {name}", href=_href(path, base), note="for ui.perfetto.dev"))
+    return tuple(links)
+
+
+def _href(path: Path, base: Path) -> str:
+    """The path relative to the page's folder, as an address."""
+    relative = Path(os.path.relpath(path.resolve(), base.resolve()))
+    return quote(relative.as_posix())

@@ -5,8 +5,9 @@ from statistics import median
 
 from maskprof.reports import units
 from maskprof.reports.columns import PHASE_LABELS
+from maskprof.reports.headline import grows, leading_group
 from maskprof.reports.plots.drift import overall_drift
-from maskprof.reports.tables import full_summaries, group_of
+from maskprof.reports.tables import full_summaries
 from maskprof.results.schema import Closure, Fit, RunResult
 
 _CLEAR_DRIFT = 0.02
@@ -23,11 +24,11 @@ class Figure:
 
 
 def key_figures(result: RunResult) -> tuple[Figure, ...]:
-    """The slope and the fixed part of prefill and decode, of the first way of skipping."""
+    """The slope and the fixed part of prefill and decode, of what the headline speaks of; clear ones only."""
     if not result.summary:
         return ()
-    group = group_of(result.summary[0])
-    fits = {fit.phase: fit for fit in result.fits if (fit.variant, fit.knobs) == group}
+    group = leading_group(result)
+    fits = {fit.phase: fit for fit in result.fits if (fit.variant, fit.knobs) == group and grows(fit)}
     found = []
     for phase, words in (("prefill", "of prefill"), ("decode_per_token", "per decoded token")):
         if phase in fits:
@@ -99,7 +100,7 @@ def _skip_figure(result: RunResult) -> Figure | None:
 
 
 def _skip_sentence(result: RunResult) -> str:
-    """Whether the clean comparison can tell masked from removed, and what it says."""
+    """What the clean comparison of masked with removed blocks can tell, and what it cannot."""
     parts = []
     for phase, words in _PHASES.items():
         clean = [
@@ -107,17 +108,19 @@ def _skip_sentence(result: RunResult) -> str:
             for c in _closures(result, phase)
             if c.clean_us is not None and c.clean_ci95_us is not None
         ]
-        if clean:
-            clear = sum(above for _, above in clean)
-            parts.append(
-                f"{units.duration_us(median(value for value, _ in clean))} {words} "
-                f"(clearly above zero in {clear} of {units.count(len(clean), 'configuration')})"
-            )
+        if not clean:
+            continue
+        clear = [value for value, above in clean if above]
+        of_all = f"{len(clear)} of {units.count(len(clean), 'configuration')}"
+        if clear:
+            parts.append(f"{units.duration_us(median(clear))} {words} (clearly above zero in {of_all})")
+        else:
+            parts.append(f"nothing that can be told from zero {words}")
     if not parts:
         return ""
     return (
         "Measured clean, against the same model with the blocks removed, a skipped block costs "
-        f"{' and '.join(parts)}; median over the configurations."
+        f"{' and '.join(parts)}."
     )
 
 
@@ -127,7 +130,7 @@ def _drift_sentences(result: RunResult) -> list[str]:
         drift = overall_drift(result, phase)
         if drift is not None and abs(drift) > _CLEAR_DRIFT:
             found.append(
-                f"The machine drifted: {PHASE_LABELS[phase]} was {abs(100 * drift):.1f} % "
+                f"The machine drifted: {PHASE_LABELS[phase]} was {units.percent(abs(drift))} "
                 f"{'slower' if drift > 0 else 'faster'} in the last third of the run than in the first. Rounds are "
                 "interleaved, so all configurations share it."
             )

@@ -12,7 +12,7 @@ from jinja2 import Environment, StrictUndefined
 from markupsafe import Markup
 
 from maskprof.reports.charts.palette import Theme, colours
-from maskprof.reports.charts.svg import inline_svg
+from maskprof.reports.charts.svg import inline_svg, key_svg
 from maskprof.reports.layout import Column, columns_that_fit
 from maskprof.reports.plots.drift import Course, draw_spark
 from maskprof.reports.plots.plot import Plot
@@ -133,6 +133,7 @@ def _data(plots: Sequence[tuple[str, Plot]]) -> dict[str, object]:
 class _Cell:
     text: str
     markup: Markup | None = None
+    kind: str = ""
 
 
 def _rows(view: TableView) -> list[tuple[str, bool, list[_Cell]]]:
@@ -162,7 +163,11 @@ def _class(column: Column) -> str:
 
 
 def _cell(column: Column, text: str) -> _Cell:
-    return _Cell(text=text, markup=_mask(text)) if column.role == "mask" else _Cell(text=text)
+    if column.role == "mask":
+        return _Cell(text=text, markup=_mask(text))
+    kind = _class(column)
+    # Most cells are figures, and say nothing of it.
+    return _Cell(text=text, kind="" if kind == "n" else kind)
 
 
 def _spark(course: Course) -> _Cell:
@@ -200,6 +205,7 @@ def _resource(name: str) -> str:
 def _environment() -> Environment:
     environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
     environment.filters["svg"] = lambda drawing: Markup(inline_svg(drawing))
+    environment.filters["mark"] = lambda key: Markup(key_svg(key.colour, key.mark, hollow=key.hollow))
     environment.filters["view"] = lambda table: TableView(table=table)
     environment.filters["rows"] = _rows
     environment.filters["heads"] = _heads

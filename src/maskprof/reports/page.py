@@ -7,7 +7,7 @@ from maskprof.reports.findings import findings, key_figures, warnings
 from maskprof.reports.headline import headline, subject
 from maskprof.reports.html import Link, Page, Part
 from maskprof.reports.plots.plot import Plot
-from maskprof.reports.sections import environment_rows, run_sections, setting_rows
+from maskprof.reports.sections import comparison_sections, environment_rows, run_sections, setting_rows
 from maskprof.results.schema import RunResult
 from maskprof.results.trace_summary import TraceSummary
 
@@ -35,12 +35,17 @@ def page_of(runs: Sequence[Run]) -> Page:
         raise ValueError("a page needs at least one run")
     only = runs[0] if len(runs) == 1 else None
     title = only.result.model.name if only else f"{len(runs)} runs compared"
-    return Page(title=title, comparison=(), parts=tuple(_part(run) for run in runs))
+    comparison = () if only else comparison_sections([(run.name, run.result) for run in runs])
+    return Page(title=title, comparison=comparison, parts=tuple(_part(run) for run in runs))
 
 
-def plots_of(run: Run) -> tuple[Plot, ...]:
-    """The main plots of a run: all that are not of a single configuration."""
-    return tuple(plot for section in run_sections(run.result) for plot in section.plots)
+def plots_of(runs: Sequence[Run]) -> tuple[Plot, ...]:
+    """The main plots, all that are not of a single configuration: of the run, or of the runs laid over each other."""
+    if len(runs) == 1:
+        sections = run_sections(runs[0].result, runs[0].traces)
+    else:
+        sections = comparison_sections([(run.name, run.result) for run in runs])
+    return tuple(plot for section in sections for plot in section.plots)
 
 
 def _part(run: Run) -> Part:
@@ -52,7 +57,7 @@ def _part(run: Run) -> Part:
         findings=findings(result),
         warnings=warnings(result),
         figures=key_figures(result),
-        sections=run_sections(result),
+        sections=run_sections(result, run.traces),
         environment=tuple(environment_rows(result)),
         settings=tuple(setting_rows(result)),
         links=run.links,

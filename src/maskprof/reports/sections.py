@@ -1,22 +1,37 @@
 """A result as the parts of a page, before they are written: headings, plots, tables, notes."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from maskprof.reports import units
 from maskprof.reports.cost_tables import block_table, closure_table, overhead_table
 from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.blocks import HOST_LEGEND, block_plots, overview_plots
+from maskprof.reports.plots.comparison import (
+    Named,
+    comparison_table,
+    overlay_plots,
+    run_table,
+    slope_plots,
+)
 from maskprof.reports.plots.drift import PHASES as COURSE_PHASES
 from maskprof.reports.plots.drift import Course, course_table, courses, drift_plots
+from maskprof.reports.plots.gpu import (
+    category_plot,
+    device_plot,
+    kernel_table,
+    roofline_plot,
+    roofline_table,
+)
 from maskprof.reports.plots.knobs import knob_plots
 from maskprof.reports.plots.labels import short_names
-from maskprof.reports.plots.latency import latency_plots
+from maskprof.reports.plots.latency import PHASES, latency_plots
 from maskprof.reports.plots.plot import Key, Plot
 from maskprof.reports.plots.skip_path import closure_plots, turn_plots
 from maskprof.reports.tables import failure_table, fit_table, latency_table
 from maskprof.results.schema import RunResult
+from maskprof.results.trace_summary import TraceSummary
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -52,17 +67,33 @@ class Section:
     plots: tuple[Plot, ...] = ()
     tables: tuple[TableView, ...] = ()
     folds: tuple[Fold, ...] = ()
-    wide: bool = field(default=False)
 
 
-def run_sections(result: RunResult) -> tuple[Section, ...]:
-    """Every section that has something to show, in the order of reading."""
-    makers = (_latency, _knobs, _blocks, _skipping, _samples, _failures)
-    return tuple(
-        section
-        for make in makers
-        if (section := make(result)) is not None and (section.plots or section.tables or section.folds)
+def run_sections(result: RunResult, traces: Mapping[str, TraceSummary]) -> tuple[Section, ...]:
+    """Every section that has something to show, in the order of reading; `traces` by configuration."""
+    found = (
+        *(_latency(result), _knobs(result), _blocks(result), _gpu(result, traces), _skipping(result)),
+        *(_samples(result), _failures(result)),
     )
+    return tuple(
+        section for section in found if section is not None and (section.plots or section.tables or section.folds)
+    )
+
+
+def comparison_sections(runs: Sequence[Named]) -> tuple[Section, ...]:
+    """Several runs laid over each other."""
+    tables = [comparison_table(runs, phase, label) for phase, label in PHASES]
+    section = Section(
+        name="comparison",
+        title="Laid over each other",
+        how=(
+            "A line for each run, over the number of active blocks; whiskers are the 95 % intervals of the medians, dashed "
+            "lines each run's own ideal. Runs of different sessions differ by the machine's state as well.",
+        ),
+        plots=(*overlay_plots(runs), *slope_plots(runs)),
+        tables=(TableView(table=run_table(runs)), *(TableView(table=table) for table in tables if table is not None)),
+    )
+    return (section,)
 
 
 def _latency(result: RunResult) -> Section | None:
@@ -147,6 +178,38 @@ def _with_one_open(folds: list[Fold], result: RunResult) -> list[Fold]:
         Fold(**{name: getattr(fold, name) for name in Fold.__dataclass_fields__} | {"opened": place == chosen})
         for place, fold in enumerate(folds)
     ]
+
+
+def _gpu(result: RunResult, traces: Mapping[str, TraceSummary]) -> Section | None:
+    names = short_names(result)
+    with_device = {name: summary for name, summary in traces.items() if summary.whole.device is not None}
+    folds = []
+    for name, summary in with_device.items():
+        roofline = roofline_plot(name, summary.roofline) if summary.roofline is not None else None
+        tables = [kernel_table(name, summary.whole.kernels)]
+        if summary.roofline is not None and summary.roofline.rows:
+            tables.append(roofline_table(name, summary.roofline))
+        folds.append(
+            Fold(
+                summary=names.get(name, name),
+                key=name,
+                opened=not folds,
+                plots=(roofline,) if roofline is not None else (),
+                tables=tuple(TableView(table=table) for table in tables if table is not None),
+                sentences=summary.headline,
+            )
+        )
+    plots = (category_plot(with_device, names), device_plot(with_device, names))
+    return Section(
+        name="gpu",
+        title="On the GPU",
+        how=(
+            "From the traces, over a whole traced pass. The roofline of each configuration is below: an operator far under "
+            "the roof leaves something to gain; one under its slope is bound by memory, under its flat part by arithmetic.",
+        ),
+        plots=tuple(plot for plot in plots if plot is not None),
+        folds=tuple(folds),
+    )
 
 
 def _skipping(result: RunResult) -> Section | None:

@@ -12,6 +12,8 @@ _SIDE = 10.0
 _TOP = 26.0
 _BOTTOM = 40.0
 _CELL_HEIGHT = 18.0
+# Names up to this width stand beside their row, longer ones above.
+_SHORT_NAME = 92.0
 _MOST_NUMBERS = 16
 
 
@@ -33,8 +35,8 @@ class BlockBarsPlot:
     axis: str
     numbers: tuple[int, ...]
     bars: tuple[BlockBar, ...]
-    width: float = 460.0
-    height: float = 210.0
+    width: float = 420.0
+    height: float = 200.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -56,7 +58,7 @@ class HeatPlot:
     rows: tuple[HeatRow, ...]
     most: float
     legend: str
-    width: float = 460.0
+    width: float = 420.0
 
 
 def draw_block_bars(plot: BlockBarsPlot) -> Drawing:
@@ -98,7 +100,9 @@ def draw_block_bars(plot: BlockBarsPlot) -> Drawing:
 
 def draw_heat(plot: HeatPlot) -> Drawing:
     """Lay the cells out: skipped blocks are a stroke through an empty cell."""
-    left = _SIDE + max((text_width(row.name, _FONT) for row in plot.rows), default=0.0) + 8
+    longest = max((text_width(row.name, _FONT) for row in plot.rows), default=0.0)
+    beside = longest <= _SHORT_NAME
+    left, above = (_SIDE + longest + 8, 0.0) if beside else (_SIDE, 18.0)
     num_blocks = max((len(row.values) for row in plot.rows), default=1)
     cell = (plot.width - _SIDE - left) / max(1, num_blocks)
     gap = 1.0 if cell > 5 else 0.4  # noqa: PLR2004 - thin cells have no room for more
@@ -106,8 +110,11 @@ def draw_heat(plot: HeatPlot) -> Drawing:
     strokes: list[tuple[tuple[float, float], tuple[float, float]]] = []
     shapes, targets = list[Shape](), list[Target]()
     for number, row in enumerate(plot.rows):
-        top = 8 + number * _CELL_HEIGHT
-        shapes.append(Words(x=left - 8, y=top + 13, text=row.name, size=_FONT, anchor="end"))
+        top = 8 + number * (_CELL_HEIGHT + above) + above
+        if beside:
+            shapes.append(Words(x=left - 8, y=top + 13, text=row.name, size=_FONT, anchor="end"))
+        else:
+            shapes.append(Words(x=left, y=top - 4, text=row.name, size=_FONT))
         for block, (value, skipped, text) in enumerate(zip(row.values, row.skipped, row.texts, strict=True)):
             x, middle = left + block * cell, top + _CELL_HEIGHT / 2
             if skipped:
@@ -119,7 +126,7 @@ def draw_heat(plot: HeatPlot) -> Drawing:
     shapes += [Boxes(boxes=tuple(boxes), fill=f"h{level}") for level, boxes in sorted(levels.items())]
     if strokes:
         shapes.append(Segments(ends=tuple(strokes), stroke="muted", width=1.6))
-    bottom = 8 + len(plot.rows) * _CELL_HEIGHT
+    bottom = 8 + len(plot.rows) * (_CELL_HEIGHT + above)
     shapes += _numbers(tuple(range(num_blocks)), left, cell, bottom + 16)
     shapes += _heat_legend(plot, left, bottom + 28)
     return Drawing(

@@ -47,15 +47,19 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsPlot:
-    """Rows over one axis. `colours` and `hollow` are by series; `from_zero` has the axis hold zero."""
+    """Rows over one axis that holds zero. `colours` and `hollow` are by series.
+
+    `reach`, where given, is how far from zero the axis goes at the most; whiskers that go farther leave the plot,
+    and figures that are farther stand at its edge.
+    """
 
     title: str
     axis: str
     rows: tuple[Row, ...]
     colours: tuple[str, ...]
     hollow: frozenset[int] = frozenset()
-    from_zero: bool = True
-    width: float = 460.0
+    reach: float | None = None
+    width: float = 420.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,23 +88,32 @@ class BarsPlot:
     title: str
     axis: str
     bars: tuple[Bar, ...]
-    width: float = 460.0
+    width: float = 420.0
 
 
 def draw_rows(plot: RowsPlot) -> Drawing:
     """Lay rows of dots with whiskers out; the series of one row stand a little apart."""
-    bounds = [b for row in plot.rows for v in row.values for b in (v.at, v.low, v.high) if b is not None]
+    def cut(value: float) -> float:
+        return value if plot.reach is None else max(-plot.reach, min(plot.reach, value))
+
+    bounds = [cut(b) for row in plot.rows for v in row.values for b in (v.at, v.low, v.high) if b is not None]
     layout = _Layout([row.name for row in plot.rows], plot.width)
-    scale = linear(bounds, layout.left, plot.width - _SIDE, from_zero=plot.from_zero)
+    scale = linear(bounds, layout.left, plot.width - _SIDE, from_zero=True)
     shapes = layout.frame(scale, plot.axis)
     targets = []
     for number, row in enumerate(plot.rows):
         for value in row.values:
             y = layout.line(number) + (value.place - (len(plot.colours) - 1) / 2) * 5
-            colour, x = plot.colours[value.place], scale(value.at)
+            colour, x = plot.colours[value.place], scale(cut(value.at))
             if value.low is not None and value.high is not None:
-                low, high = scale(value.low), scale(value.high)
-                ends = (((low, y), (high, y)), ((low, y - 3), (low, y + 3)), ((high, y - 3), (high, y + 3)))
+                low, high = scale(cut(value.low)), scale(cut(value.high))
+                caps = [
+                    ((end, y - 3), (end, y + 3))
+                    for end, bound in ((low, value.low), (high, value.high))
+                    # What leaves the plot does not end there.
+                    if bound == cut(bound)
+                ]
+                ends = (((low, y), (high, y)), *caps)
                 shapes.append(Segments(ends=ends, stroke=colour, width=1.4, series=value.place))
             shapes.append(
                 Dots(

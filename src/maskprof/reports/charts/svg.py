@@ -5,7 +5,7 @@ from html import escape
 from itertools import groupby
 
 from maskprof.reports.charts.palette import Theme, colours
-from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Line, Point, Segments, Shape, Words
+from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Line, Mark, Point, Segments, Shape, Words
 
 _FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
 
@@ -28,6 +28,12 @@ def svg_file(drawing: Drawing, *, theme: Theme = "light") -> str:
         f'<rect width="100%" height="100%" fill="{named["ground"]}"/>'
         f"{_body(drawing.shapes, named)}</svg>\n"
     )
+
+
+def key_svg(colour: str, mark: Mark, *, hollow: bool = False) -> str:
+    """The mark of a legend's entry, for a page."""
+    dots = Dots(centers=((6, 6),), fill=colour, radius=4.2, mark=mark, hollow=hollow)
+    return f'<svg viewBox="0 0 12 12" width="12" height="12" aria-hidden="true">{_dots(dots, None)}</svg>'
 
 
 def _body(shapes: Iterable[Shape], named: Mapping[str, str] | None) -> str:

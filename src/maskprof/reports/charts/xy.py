@@ -1,7 +1,8 @@
 """Points with intervals over two axes, joined or not, with guide lines: latency over depth, samples over time."""
 
+import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Literal
 
 from maskprof.reports.charts.scales import Scale, counts, linear, logarithmic, tick_labels
@@ -11,6 +12,7 @@ from maskprof.reports.charts.shapes import (
     Dots,
     Drawing,
     Line,
+    Point,
     Segments,
     Shape,
     Target,
@@ -20,6 +22,7 @@ from maskprof.reports.charts.shapes import (
 
 _FONT = 12.0
 _LINE = 14.0
+_LONGEST_LABEL = 104.0
 _TOP, _BOTTOM, _LEFT, _RIGHT = 26.0, 44.0, 10.0, 14.0
 
 
@@ -55,14 +58,14 @@ class Series:
 class Guide:
     """A line that is not measured: the ideal, a fit, a roof. Points in the units of the axes.
 
-    Its label stands under it, `label_at` of the way along its first stretch.
+    Its label stands beside its first stretch, `label_at` of the way, or where there is most room.
     """
 
     label: str
     points: tuple[tuple[float, float], ...]
     colour: str = "ideal"
     dashed: bool = True
-    label_at: float = 0.5
+    label_at: float | None = None
     place: int | None = None
 
 
@@ -76,15 +79,20 @@ class Axis:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class XYPlot:
-    """What is to be drawn, before its layout."""
+    """What is to be drawn, before its layout.
+
+    `apart` shifts each series by so many pixels to the right of the one before, so that whiskers do not cover each
+    other.
+    """
 
     title: str
     x: Axis
     y: Axis
     series: tuple[Series, ...]
     guides: tuple[Guide, ...] = ()
-    width: float = 460.0
-    height: float = 300.0
+    apart: float = 0.0
+    width: float = 420.0
+    height: float = 280.0
 
 
 def draw_xy(plot: XYPlot) -> Drawing:
@@ -102,27 +110,30 @@ def draw_xy(plot: XYPlot) -> Drawing:
     left = _LEFT + max((text_width(text, _FONT) for text in tick_labels(y.ticks)), default=0.0) + 6
     ends = _line_ends(plot)
     longest = max((text_width(label, _FONT) for _, label, _, _ in ends), default=0.0)
+    if longest > _LONGEST_LABEL:
+        # They would take the room of the plot; the legend tells the lines apart.
+        ends, longest = [], 0.0
     right = plot.width - _RIGHT - (longest + 4 if ends else 0.0)
     x = _scale(plot.x, xs, left, right)
     shapes = _frame(plot, x, y)
     for guide in plot.guides:
         points = tuple((x(a), y(b)) for a, b in guide.points)
         shapes.append(
-            Line(points=points, stroke=guide.colour, width=1.5, dashed=guide.dashed, series=guide.place)
+            Line(points=points, stroke=guide.colour, width=1.5 if guide.label else 1.0, dashed=guide.dashed, series=guide.place)
         )
         if guide.label:
-            (x0, y0), (x1, y1) = points[0], points[1]
-            at = x0 + guide.label_at * (x1 - x0) + 6, y0 + guide.label_at * (y1 - y0) + 14
-            shapes.append(Words(x=at[0], y=at[1], text=guide.label, fill=guide.colour, size=_FONT, series=guide.place))
+            shapes.append(_guide_label(guide, points, _drawn(plot, x, y)))
+    targets = []
     for number, series in enumerate(plot.series):
-        shapes += _series(series, x, y, MARKS[number % len(MARKS)])
+        shift = (number - (len(plot.series) - 1) / 2) * plot.apart
+        own_x = replace(x, start=x.start + shift, end=x.end + shift)
+        shapes += _series(series, own_x, y, MARKS[number % len(MARKS)])
+        targets += [
+            Target(x=own_x(mark.x), y=y(mark.y), text=mark.text, key=mark.key, series=series.place)
+            for mark in series.marks
+        ]
     shapes += _end_labels(ends, x, y)
-    targets = tuple(
-        Target(x=x(mark.x), y=y(mark.y), text=mark.text, key=mark.key, series=series.place)
-        for series in plot.series
-        for mark in series.marks
-    )
-    return Drawing(width=plot.width, height=plot.height, title=plot.title, shapes=tuple(shapes), targets=targets)
+    return Drawing(width=plot.width, height=plot.height, title=plot.title, shapes=tuple(shapes), targets=tuple(targets))
 
 
 def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
@@ -176,6 +187,42 @@ def _series(series: Series, x: Scale, y: Scale, form: Form) -> list[Shape]:
         radius = 3.8 if len(centers) <= 40 else 3.0  # noqa: PLR2004 - many marks run into each other
         shapes.append(Dots(centers=centers, fill=series.colour, radius=radius, mark=form, series=place))
     return shapes
+
+
+def _drawn(plot: XYPlot, x: Scale, y: Scale) -> list[Point]:
+    """Points along everything measured, close enough that a label between two of them covers neither."""
+    found: list[Point] = []
+    for series in plot.series:
+        at = [(x(mark.x), y(mark.y)) for mark in series.marks]
+        for mark, (px, py) in zip(series.marks, at, strict=True):
+            low, high = y(mark.y if mark.low is None else mark.low), y(mark.y if mark.high is None else mark.high)
+            steps = 1 + int(abs(high - low) / 8)
+            found += [(px, low + (high - low) * step / steps) for step in range(steps + 1)] + [(px, py)]
+        for (x0, y0), (x1, y1) in zip(at, at[1:], strict=False) if series.joined else ():
+            steps = 1 + int(abs(x1 - x0) / 8)
+            found += [(x0 + (x1 - x0) * n / steps, y0 + (y1 - y0) * n / steps) for n in range(steps + 1)]
+    return found
+
+
+def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point]) -> Words:
+    """The label below or above its line, where it is farthest from what is measured."""
+    (x0, y0), (x1, y1) = points[0], points[1]
+    width = text_width(guide.label, _FONT)
+
+    def place(share: float, above: bool) -> Point:
+        x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
+        return (x - width - 4, y - 6) if above else (x + 6, y + 15)
+
+    def room(at: Point) -> float:
+        middle = at[0] + width / 2, at[1] - _FONT / 3
+        return min((math.hypot((px - middle[0]) / 2, py - middle[1]) for px, py in drawn), default=0.0)
+
+    if guide.label_at is not None:
+        best = place(guide.label_at, above=False)
+    else:
+        shares = [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85]
+        best = max((place(share, above) for above in (False, True) for share in shares), key=room)
+    return Words(x=best[0], y=best[1], text=guide.label, fill=guide.colour, size=_FONT, series=guide.place)
 
 
 def _line_ends(plot: XYPlot) -> list[tuple[tuple[float, float], str, str, int | None]]:

@@ -156,7 +156,7 @@ def _block_text(block: BlockCost, cost: PhaseCost) -> str:
 def _heat_row(item: Attribution, cost: PhaseCost, names: Mapping[str, str], figure: _Clock) -> HeatRow:
     short = names.get(item.configuration, item.configuration)
     return HeatRow(
-        name=units.shorten(short, 22),
+        name=short,
         values=tuple(figure(block) for block in cost.blocks),
         skipped=tuple(not block.active for block in cost.blocks),
         texts=tuple(f"{short}\n{_block_text(block, cost)}" for block in cost.blocks),

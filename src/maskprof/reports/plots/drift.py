@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from statistics import median
 
 from maskprof.reports import units
-from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Segments
+from maskprof.reports.charts.shapes import MARKS, Boxes, Dots, Drawing, Segments
 from maskprof.reports.charts.xy import Axis, Mark, Series, XYPlot, draw_xy
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.labels import short_names
@@ -70,11 +70,11 @@ def drift_plots(result: RunResult) -> tuple[Plot, ...]:
         series = [
             Series(label="samples", marks=_scaled(dots, factor), colour="s0", joined=False, small=True, place=0)
         ]
-        legend = [Key(colour="s0", label="one sample", place=0)]
+        legend = [Key(colour="s0", label="one sample", place=0, mark="circle")]
         if len(rounds) > 1 and len(rounds) < len(off):
             marks = _scaled(middles, factor)
             series.append(Series(label="", marks=marks, colour="s1", joined=True, place=1))
-            legend.append(Key(colour="s1", label="median of a round", place=1))
+            legend.append(Key(colour="s1", label="median of a round", place=1, mark=MARKS[1]))
         note = f"; {units.count(beyond, 'sample')} beyond stand at the edge" if beyond else ""
         drawing = draw_xy(
             XYPlot(
@@ -142,7 +142,7 @@ def course_table(label: str, found: Sequence[Course]) -> Table:
             ("median", cells(lambda course: median(course.values_ms))),
             ("P95", cells(lambda course: course.statistics.p95 if course.statistics else None)),
             ("most", cells(lambda course: max(course.values_ms))),
-            ("drift", [units.MISSING if c.drift is None else f"{100 * c.drift:+.1f} %" for c in found]),
+            ("drift", [units.MISSING if c.drift is None else _signed(c.drift) for c in found]),
         ],
     )
 
@@ -186,6 +186,10 @@ def _edge(deviations: Sequence[float]) -> float:
     distances = sorted(map(abs, deviations))
     usual = distances[int(_MOST * (len(distances) - 1))]
     return min(distances[-1], max(_LEAST_EDGE_PCT, _EDGE * usual)) or 1.0
+
+
+def _signed(share: float) -> str:
+    return f"{'+' if share > 0 else ''}{units.percent(share)}"
 
 
 def _scaled(marks: tuple[Mark, ...], factor: float) -> tuple[Mark, ...]:

@@ -2,6 +2,7 @@
 
 from maskprof.reports import units
 from maskprof.reports.charts.rows import Row, RowsPlot, Value, draw_rows
+from maskprof.reports.charts.shapes import MARKS
 from maskprof.reports.columns import KNOB_LABELS, PHASE_LABELS
 from maskprof.reports.knob_tables import knob_table, leading_fits
 from maskprof.reports.plots.plot import Key, Plot
@@ -37,7 +38,7 @@ def knob_plots(result: RunResult) -> tuple[Plot, ...]:
                 colours=("s0", "s1", "s2"),
             )
         )
-        legend = tuple(Key(colour=f"s{place}", label=label, place=place) for place, label in enumerate(_SERIES))
+        legend = tuple(Key(colour=f"s{place}", label=label, place=place, mark=MARKS[place]) for place, label in enumerate(_SERIES))
         plots.append(
             Plot(name=f"knobs-{phase.replace('_', '-')}", heading=heading, drawing=drawing, table=table, legend=legend)
         )

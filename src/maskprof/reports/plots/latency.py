@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from maskprof.config.knobs import varying_knobs
 from maskprof.reports import units
 from maskprof.reports.charts.palette import series_colour
+from maskprof.reports.charts.shapes import MARKS
 from maskprof.reports.charts.xy import Axis, Guide, Mark, Series, XYPlot, draw_xy
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.labels import described, group_names, short_names
@@ -29,6 +30,7 @@ _FIGURES: tuple[tuple[str, Callable[[Statistics], float | None]], ...] = (
 )
 # More lines than this in one plot are a thicket.
 _MOST_LINES = 6
+_APART = 3.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -90,7 +92,6 @@ def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Pl
                     label="" if several else "ideal",
                     points=((0.0, 0.0), end),
                     colour=series_colour(place) if several else "ideal",
-                    label_at=0.42,
                     place=place if several else None,
                 )
             )
@@ -102,10 +103,11 @@ def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Pl
             y=Axis(title=f"{heading.partition(':')[0].lower()}, {unit}", kind="zero"),
             series=tuple(series),
             guides=tuple(guides),
+            apart=_APART,
         )
     )
     legend = tuple(
-        Key(colour=series_colour(place), label=line.label, place=place) for place, (line, _) in enumerate(present)
+        Key(colour=series_colour(place), label=line.label, place=place, mark=MARKS[place % len(MARKS)]) for place, (line, _) in enumerate(present)
     )
     return Plot(
         name=name,

@@ -3,17 +3,19 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from maskprof.reports.charts.shapes import Drawing
+from maskprof.reports.charts.shapes import Drawing, Mark
 from maskprof.reports.layout import Column, Table
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Key:
-    """An entry of a legend: a colour's name, what it stands for, and the series that it hides or shows."""
+    """An entry of a legend: a colour's name, what it stands for, the series that it hides or shows, and its mark."""
 
     colour: str
     label: str
     place: int | None = None
+    mark: Mark = "square"
+    hollow: bool = False
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

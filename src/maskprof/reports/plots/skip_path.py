@@ -1,10 +1,12 @@
 """What skipping itself costs: measured clean beside what the traces attribute, and the parts of a skipped turn."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from dataclasses import replace
 from statistics import median
 
 from maskprof.reports import units
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, Row, RowsPlot, Value, draw_bars, draw_rows
+from maskprof.reports.charts.shapes import MARKS
 from maskprof.reports.cost_tables import closure_table, overhead_table
 from maskprof.reports.plots.blocks import PHASE_NAMES
 from maskprof.reports.plots.labels import short_names
@@ -12,9 +14,11 @@ from maskprof.reports.plots.plot import Key, Plot
 from maskprof.results.schema import BlockCost, Closure, RunResult
 
 CLEAN, TRACED = 0, 1
+# The axis reaches this many times as far as the usual interval.
+_PAST_USUAL = 4
 LEGEND = (
-    Key(colour="s0", label="clean: masked minus removed, with its 95 % interval", place=CLEAN),
-    Key(colour="s1", label="as the traces attribute it", place=TRACED),
+    Key(colour="s0", label="clean: masked minus removed, with its 95 % interval", place=CLEAN, mark=MARKS[CLEAN]),
+    Key(colour="s1", label="as the traces attribute it", place=TRACED, mark=MARKS[TRACED], hollow=True),
 )
 _PARTS: tuple[tuple[str, str, Callable[[BlockCost], float]], ...] = (
     ("check", "mask check", lambda block: block.mask_check_us or 0.0),
@@ -43,13 +47,18 @@ def closure_plots(result: RunResult) -> tuple[Plot, ...]:
         if not rows:
             continue
         heading = f"A skipped block in {phase_name}"
+        reach_us = _reach_us(rows)
+        unit = units.time_unit([reach_us])
+        factor = units.time_factor(unit)
+        cut = any(abs(b) > reach_us for row in rows for v in row.values for b in (v.at, v.low, v.high) if b is not None)
         drawing = draw_rows(
             RowsPlot(
-                title=f"{heading}: cost in us, measured twice",
-                axis="us per skipped block",
-                rows=tuple(rows),
+                title=f"{heading}: cost in {unit}, measured twice",
+                axis=f"{unit} per skipped block{'; whiskers without an end go on' if cut else ''}",
+                rows=tuple(_scaled(row, factor) for row in rows),
                 colours=("s0", "s1"),
                 hollow=frozenset((TRACED,)),
+                reach=reach_us / factor,
             )
         )
         plots.append(Plot(name=f"skip-{phase}", heading=heading, drawing=drawing, table=table, legend=LEGEND))
@@ -89,16 +98,34 @@ def _parts(name: str, blocks: list[BlockCost]) -> tuple[Part, ...]:
     return tuple(found)
 
 
+def _reach_us(rows: Sequence[Row]) -> float:
+    """How far the axis goes: some way past most intervals, so that one wild one does not flatten the others."""
+    figures = [abs(value.at) for row in rows for value in row.values]
+    ends = [abs(b) for row in rows for v in row.values for b in (v.low, v.high) if b is not None]
+    usual = _PAST_USUAL * median(ends) if ends else 0.0
+    return min(max([*figures, *ends]), max(usual, median(figures) * _PAST_USUAL)) or 1.0
+
+
+def _scaled(row: Row, factor: float) -> Row:
+    def value(found: Value) -> Value:
+        low = None if found.low is None else found.low / factor
+        high = None if found.high is None else found.high / factor
+        return replace(found, at=found.at / factor, low=low, high=high)
+
+    return replace(row, values=tuple(map(value, row.values)))
+
+
 def _values(closure: Closure) -> tuple[Value, ...]:
     blocks = closure.skipped_blocks
     found = []
     if blocks and closure.clean_us is not None and closure.clean_ci95_us is not None:
         low, high = (bound / blocks for bound in closure.clean_ci95_us)
-        reach = f"{units.significant(low)} to {units.significant(high)} us" 
-        text = f"clean {units.significant(closure.clean_us / blocks)} us per skipped block\n{reach} (95 %), {units.count(closure.pairs, 'pair')}"
+        text = (
+            f"clean {units.duration_us(closure.clean_us / blocks)} per skipped block\n"
+            f"{units.duration_us(low)} to {units.duration_us(high)} (95 %), {units.count(closure.pairs, 'pair')}"
+        )
         found.append(Value(at=closure.clean_us / blocks, low=low, high=high, text=text, place=CLEAN))
     if blocks and closure.attributed_us is not None:
         each = closure.attributed_us / blocks
-        text = f"traced {units.significant(each)} us per skipped block"
-        found.append(Value(at=each, text=text, place=TRACED))
+        found.append(Value(at=each, text=f"traced {units.duration_us(each)} per skipped block", place=TRACED))
     return tuple(found)
