@@ -8,6 +8,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from maskprof.errors import ConfigError, MaskprofError
+from maskprof.reports.page import Link, Run, page_of, plots_of
 from maskprof.results.schema import RunResult
 from maskprof.results.store import ResultStore, prepare, write_whole
 from maskprof.results.trace_summary import TraceSummary
@@ -46,7 +47,6 @@ def run(args: argparse.Namespace) -> int:
     prepare(target.parent)
 
     from maskprof.reports.html import render_page  # noqa: PLC0415 - not needed for --help
-    from maskprof.reports.page import page_of, plots_of  # noqa: PLC0415
 
     runs = [
         _run(name, folder, result, target.parent)
@@ -97,15 +97,13 @@ def trace_paths(folder: Path, result: RunResult) -> dict[str, Path | None]:
     return found
 
 
-def _run(name: str, folder: Path, result: RunResult, base: Path):
-    from maskprof.reports.page import Run  # noqa: PLC0415
-
+def _run(name: str, folder: Path, result: RunResult, base: Path) -> Run:
     traces = trace_paths(folder, result)
     return Run(
         name=name,
         result=result,
         traces=_summaries(result, traces),
-        links=_links(folder, result, traces, base),
+        links=_links(folder, traces, base),
     )
 
 
@@ -131,9 +129,7 @@ def _summaries(result: RunResult, traces: Mapping[str, Path | None]) -> dict[str
     return found
 
 
-def _links(folder: Path, result: RunResult, traces: Mapping[str, Path | None], base: Path):
-    from maskprof.reports.html import Link  # noqa: PLC0415
-
+def _links(folder: Path, traces: Mapping[str, Path | None], base: Path) -> tuple[Link, ...]:
     store = ResultStore(folder)
     files = (
         (store.result_path, "statistics and every sample"),
@@ -141,7 +137,9 @@ def _links(folder: Path, result: RunResult, traces: Mapping[str, Path | None], b
         (store.attribution_csv_path, "the same as one table"),
         (store.journal_path, "each sample as it was measured"),
     )
-    links = [Link(label=path.name, href=_href(path, base), note=note) for path, note in files if path.is_file()]
+    links = [
+        Link(label=path.name, href=_href(path, base), note=note) for path, note in files if path.is_file()
+    ]
     for name, path in traces.items():
         if path is None:
             links.append(Link(label=f"Trace of {name}", href=None, note="is no longer where it was recorded"))

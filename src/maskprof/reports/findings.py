@@ -38,7 +38,11 @@ def key_figures(result: RunResult) -> tuple[Figure, ...]:
         share = fits["prefill"].intercept_ms / full.prefill.p50
         if 0 <= share <= 1:
             found.append(
-                Figure(value=units.percent(share), label="of full prefill is in no block", note="what no mask can save")
+                Figure(
+                    value=units.percent(share),
+                    label="of full prefill is in no block",
+                    note="what no mask can save",
+                )
             )
     skipping = _skip_figure(result)
     return (*found, skipping) if skipping else tuple(found)
@@ -89,7 +93,9 @@ def _closures(result: RunResult, phase: str) -> list[Closure]:
 
 
 def _skip_figure(result: RunResult) -> Figure | None:
-    traced = [c.attributed_us / c.skipped_blocks for c in _closures(result, "decode") if c.attributed_us is not None]
+    traced = [
+        c.attributed_us / c.skipped_blocks for c in _closures(result, "decode") if c.attributed_us is not None
+    ]
     if not traced or median(traced) <= 0:
         return None
     return Figure(
@@ -144,7 +150,7 @@ def _line_sentence(result: RunResult) -> str:
         return ""
     return (
         f"Latency is not a straight line everywhere: {units.count(len(off), 'configuration')} "
-        f"{'departs' if len(off) == 1 else 'depart'} from it by more than {'its' if len(off) == 1 else 'their'} interval."
+        f"{'departs from it by more than its' if len(off) == 1 else 'depart from it by more than their'} interval."
     )
 
 

@@ -3,13 +3,27 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from maskprof.reports.findings import findings, key_figures, warnings
+from maskprof.reports.findings import Figure, findings, key_figures, warnings
 from maskprof.reports.headline import headline, subject
-from maskprof.reports.html import Link, Page, Part
 from maskprof.reports.plots.plot import Plot
-from maskprof.reports.sections import comparison_sections, environment_rows, run_sections, setting_rows
+from maskprof.reports.sections import (
+    Section,
+    comparison_sections,
+    environment_rows,
+    run_sections,
+    setting_rows,
+)
 from maskprof.results.schema import RunResult
 from maskprof.results.trace_summary import TraceSummary
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Link:
+    """A file to open: what it is, its address relative to the page (None where it is not there), what to know."""
+
+    label: str
+    href: str | None
+    note: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -23,6 +37,34 @@ class Run:
     result: RunResult
     traces: Mapping[str, TraceSummary] = field(default_factory=dict)
     links: tuple[Link, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Part:
+    """One run on the page: the answer, its sections, the machine, its files.
+
+    `name` tells runs apart and is empty where there is one.
+    """
+
+    name: str
+    subject: str
+    headline: str
+    findings: tuple[str, ...]
+    warnings: tuple[str, ...]
+    figures: tuple[Figure, ...]
+    sections: tuple[Section, ...]
+    environment: tuple[tuple[str, str], ...]
+    settings: tuple[tuple[str, str], ...]
+    links: tuple[Link, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Page:
+    """A whole report: sections over all runs, then each run."""
+
+    title: str
+    comparison: tuple[Section, ...]
+    parts: tuple[Part, ...]
 
 
 def page_of(runs: Sequence[Run]) -> Page:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from maskprof.reports import units
+from maskprof.reports import how_to_read, units
 from maskprof.reports.cost_tables import block_table, closure_table, overhead_table
 from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.layout import Table
@@ -76,7 +76,9 @@ def run_sections(result: RunResult, traces: Mapping[str, TraceSummary]) -> tuple
         *(_samples(result), _failures(result)),
     )
     return tuple(
-        section for section in found if section is not None and (section.plots or section.tables or section.folds)
+        section
+        for section in found
+        if section is not None and (section.plots or section.tables or section.folds)
     )
 
 
@@ -86,12 +88,12 @@ def comparison_sections(runs: Sequence[Named]) -> tuple[Section, ...]:
     section = Section(
         name="comparison",
         title="Laid over each other",
-        how=(
-            "A line for each run, over the number of active blocks; whiskers are the 95 % intervals of the medians, dashed "
-            "lines each run's own ideal. Runs of different sessions differ by the machine's state as well.",
-        ),
+        how=how_to_read.COMPARISON,
         plots=(*overlay_plots(runs), *slope_plots(runs)),
-        tables=(TableView(table=run_table(runs)), *(TableView(table=table) for table in tables if table is not None)),
+        tables=(
+            TableView(table=run_table(runs)),
+            *(TableView(table=table) for table in tables if table is not None),
+        ),
     )
     return (section,)
 
@@ -102,11 +104,7 @@ def _latency(result: RunResult) -> Section | None:
     return Section(
         name="latency",
         title="Latency against depth",
-        how=(
-            "Each mark is the median of one configuration; its whisker is the median's 95 % bootstrap interval, often "
-            "smaller than the mark. The dashed line is the ideal: the full model's latency times the share of active "
-            "blocks. What lies between the two is time that no mask can save.",
-        ),
+        how=how_to_read.LATENCY,
         plots=latency_plots(result),
         tables=_present(
             (latency_table(result), [s.configuration.name for s in result.summary]), (fit_table(result), ())
@@ -118,10 +116,7 @@ def _knobs(result: RunResult) -> Section | None:
     return Section(
         name="knobs",
         title="What each knob buys",
-        how=(
-            "From the largest depth and the largest value measured, by a fit over both: what half the blocks, half of "
-            "the knob, and half of both save. Where both save less than the sum, they save some of the same time.",
-        ),
+        how=how_to_read.KNOBS,
         plots=knob_plots(result),
         tables=_present((knob_table(result), ())),
     )
@@ -150,12 +145,7 @@ def _blocks(result: RunResult) -> Section | None:
     return Section(
         name="blocks",
         title="Where each block's time goes",
-        how=(
-            "From the traces, with the recording's own cost subtracted. A row is a configuration, a cell a block: darker "
-            "is more time, a stroke is a skipped block. Choose a cell to open its configuration below.",
-            "Traced runs are slower than clean ones, since every operator is recorded: compare blocks with each other, "
-            "and take latencies from the section above.",
-        ),
+        how=how_to_read.BLOCKS,
         plots=overview_plots(result),
         folds=tuple(folds),
     )
@@ -175,7 +165,9 @@ def _with_one_open(folds: list[Fold], result: RunResult) -> list[Fold]:
         return folds
     chosen = min(range(len(folds)), key=lambda place: distance(folds[place]))
     return [
-        Fold(**{name: getattr(fold, name) for name in Fold.__dataclass_fields__} | {"opened": place == chosen})
+        Fold(
+            **{name: getattr(fold, name) for name in Fold.__dataclass_fields__} | {"opened": place == chosen}
+        )
         for place, fold in enumerate(folds)
     ]
 
@@ -183,7 +175,7 @@ def _with_one_open(folds: list[Fold], result: RunResult) -> list[Fold]:
 def _gpu(result: RunResult, traces: Mapping[str, TraceSummary]) -> Section | None:
     names = short_names(result)
     with_device = {name: summary for name, summary in traces.items() if summary.whole.device is not None}
-    folds = []
+    folds: list[Fold] = []
     for name, summary in with_device.items():
         roofline = roofline_plot(name, summary.roofline) if summary.roofline is not None else None
         tables = [kernel_table(name, summary.whole.kernels)]
@@ -203,10 +195,7 @@ def _gpu(result: RunResult, traces: Mapping[str, TraceSummary]) -> Section | Non
     return Section(
         name="gpu",
         title="On the GPU",
-        how=(
-            "From the traces, over a whole traced pass. The roofline of each configuration is below: an operator far under "
-            "the roof leaves something to gain; one under its slope is bound by memory, under its flat part by arithmetic.",
-        ),
+        how=how_to_read.GPU,
         plots=tuple(plot for plot in plots if plot is not None),
         folds=tuple(folds),
     )
@@ -218,12 +207,7 @@ def _skipping(result: RunResult) -> Section | None:
     return Section(
         name="skipping",
         title="What skipping itself costs",
-        how=(
-            "Clean is latency under the mask minus latency of the same model with those blocks removed, paired by round, "
-            "without any instrument; an interval that holds zero says that the cost is below what this run can tell. "
-            "Traced is the sum of the skipped blocks' turns in the trace, an upper bound. Where they disagree, believe "
-            "the clean one.",
-        ),
+        how=how_to_read.SKIPPING,
         plots=(*closure_plots(result), *turn_plots(result)),
         tables=_present((closure, with_closure), (overhead, ())),
     )
@@ -240,12 +224,7 @@ def _samples(result: RunResult) -> Section | None:
     return Section(
         name="samples",
         title="Samples in the order of time",
-        how=(
-            "Every sample's distance from the median of its own configuration. Configurations are measured in shuffled "
-            "rounds, so a slope or a step here is the machine's, and hits all configurations alike.",
-            "In the tables each configuration's samples run from left to right; the line is the median, the band its "
-            "interval. Drift is the last third's median against the first third's.",
-        ),
+        how=how_to_read.SAMPLES,
         plots=plots,
         tables=tuple(views),
     )
@@ -258,7 +237,7 @@ def _failures(result: RunResult) -> Section | None:
     return Section(
         name="failures",
         title="Failures",
-        how=("What could not be measured or traced; everything else on this page stands without it.",),
+        how=how_to_read.FAILURES,
         tables=_present((table, [failure.configuration for failure in result.failures])),
     )
 

@@ -141,7 +141,14 @@ def _level(value: float, most: float) -> int:
 def _numbers(numbers: Sequence[int], left: float, slot: float, y: float) -> list[Shape]:
     step = next(step for step in (1, 2, 4, 5, 10, 20, 50, 100, 1000) if len(numbers) / step <= _MOST_NUMBERS)
     return [
-        Words(x=left + (place + 0.5) * slot, y=y, text=str(number), fill="muted", size=_FONT - 1, anchor="middle")
+        Words(
+            x=left + (place + 0.5) * slot,
+            y=y,
+            text=str(number),
+            fill="muted",
+            size=_FONT - 1,
+            anchor="middle",
+        )
         for place, number in enumerate(numbers)
         if place % step == 0
     ]

@@ -3,6 +3,7 @@
 import math
 from functools import lru_cache
 from io import BytesIO
+from itertools import pairwise
 
 from PIL import Image, ImageDraw, ImageFont
 
@@ -14,8 +15,20 @@ from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Line, Point, Se
 _OVERSAMPLING = 3
 _DASH, _GAP = 5.0, 4.0
 # The first that the system has; plain sans-serif faces with the characters of European languages.
-_FACES = ("DejaVuSans.ttf", "LiberationSans-Regular.ttf", "Arial.ttf", "Helvetica.ttc", "NotoSans-Regular.ttf")
-_BOLD_FACES = ("DejaVuSans-Bold.ttf", "LiberationSans-Bold.ttf", "Arial Bold.ttf", "Helvetica.ttc", "NotoSans-Bold.ttf")
+_FACES = (
+    "DejaVuSans.ttf",
+    "LiberationSans-Regular.ttf",
+    "Arial.ttf",
+    "Helvetica.ttc",
+    "NotoSans-Regular.ttf",
+)
+_BOLD_FACES = (
+    "DejaVuSans-Bold.ttf",
+    "LiberationSans-Bold.ttf",
+    "Arial Bold.ttf",
+    "Helvetica.ttc",
+    "NotoSans-Bold.ttf",
+)
 # DejaVu runs wider than the faces that text widths are estimated for.
 _WIDE_FACE_SHRINKS = 0.92
 
@@ -55,7 +68,9 @@ class _Pen:
 
     def stroke(self, points: tuple[Point, ...], colour: str, width: float) -> None:
         pixels = max(1, round(width * self.scale))
-        self.draw.line([self.at(point) for point in points], fill=self.named[colour], width=pixels, joint="curve")
+        self.draw.line(
+            [self.at(point) for point in points], fill=self.named[colour], width=pixels, joint="curve"
+        )
 
     def line(self, line: Line) -> None:
         for piece in _dashes(line.points) if line.dashed else [line.points]:
@@ -99,7 +114,9 @@ class _Pen:
         font, complete = _font(round(words.size * self.scale), words.bold)
         text = words.text if complete else units.to_ascii(words.text).encode("ascii", "replace").decode()
         anchor = {"start": "ls", "middle": "ms", "end": "rs"}[words.anchor]
-        self.draw.text(self.at((words.x, words.y)), text, fill=self.named[words.fill], font=font, anchor=anchor)
+        self.draw.text(
+            self.at((words.x, words.y)), text, fill=self.named[words.fill], font=font, anchor=anchor
+        )
 
 
 @lru_cache(maxsize=64)
@@ -117,12 +134,14 @@ def _font(size: int, bold: bool) -> tuple[_Font, bool]:
 def _dashes(points: tuple[Point, ...]) -> list[tuple[Point, Point]]:
     pieces: list[tuple[Point, Point]] = []
     done, drawing = 0.0, True
-    for start, end in zip(points, points[1:], strict=False):
+    for start, end in pairwise(points):
         length, place = math.dist(start, end), 0.0
         while place < length:
             step = min((_DASH if drawing else _GAP) - done, length - place)
             if drawing:
-                pieces.append((_between(start, end, place / length), _between(start, end, (place + step) / length)))
+                pieces.append(
+                    (_between(start, end, place / length), _between(start, end, (place + step) / length))
+                )
             place, done = place + step, done + step
             if done >= (_DASH if drawing else _GAP) - 1e-9:
                 done, drawing = 0.0, not drawing

@@ -93,6 +93,7 @@ class BarsPlot:
 
 def draw_rows(plot: RowsPlot) -> Drawing:
     """Lay rows of dots with whiskers out; the series of one row stand a little apart."""
+
     def cut(value: float) -> float:
         return value if plot.reach is None else max(-plot.reach, min(plot.reach, value))
 
@@ -171,7 +172,9 @@ class _Layout:
 
     def frame(self, scale: Scale, axis: str) -> list[Shape]:
         shapes: list[Shape] = [
-            Segments(ends=tuple(((scale(t), 4), (scale(t), self.bottom)) for t in scale.ticks), stroke="grid"),
+            Segments(
+                ends=tuple(((scale(t), 4), (scale(t), self.bottom)) for t in scale.ticks), stroke="grid"
+            ),
             Segments(ends=(((scale.start, self.bottom), (scale.end, self.bottom)),), stroke="rule"),
         ]
         if scale.low <= 0 <= scale.high:
@@ -181,10 +184,14 @@ class _Layout:
                 Words(x=scale(tick), y=self.bottom + 16, text=text, fill="muted", size=_FONT, anchor="middle")
             )
         middle = (scale.start + scale.end) / 2
-        shapes.append(Words(x=middle, y=self.bottom + 34, text=axis, fill="muted", size=_FONT, anchor="middle"))
+        shapes.append(
+            Words(x=middle, y=self.bottom + 34, text=axis, fill="muted", size=_FONT, anchor="middle")
+        )
         for number, name in enumerate(self.names):
             if self.beside:
-                shapes.append(Words(x=self.left - 8, y=self.line(number) + 4, text=name, size=_FONT, anchor="end"))
+                shapes.append(
+                    Words(x=self.left - 8, y=self.line(number) + 4, text=name, size=_FONT, anchor="end")
+                )
             else:
                 shapes.append(Words(x=_SIDE, y=self.line(number) - 11, text=name, size=_FONT))
         return shapes

@@ -90,6 +90,9 @@ def tick_labels(ticks: Sequence[float]) -> list[str]:
         return [f"{tick:.0e}".replace("e+0", "e").replace("e+", "e") if tick else "0" for tick in ticks]
     for decimals in range(7):
         texts = [f"{tick:.{decimals}f}" for tick in ticks]
-        if all(math.isclose(float(text), tick, rel_tol=1e-9, abs_tol=1e-12) for text, tick in zip(texts, ticks, strict=True)):
+        if all(
+            math.isclose(float(text), tick, rel_tol=1e-9, abs_tol=1e-12)
+            for text, tick in zip(texts, ticks, strict=True)
+        ):
             return [text.removeprefix("-") if float(text) == 0 else text for text in texts]
     return [f"{tick:.3g}" for tick in ticks]

@@ -75,7 +75,9 @@ def _dots(shape: Dots, named: Mapping[str, str] | None) -> str:
     path = "".join(_outline(shape, center) for center in shape.centers)
     faint = ' opacity=".55"' if shape.faint else ""
     if shape.hollow:
-        return f'<path d="{path}" {_paint(named, fill="ground", stroke=shape.fill)} stroke-width="1.6"{faint}/>'
+        return (
+            f'<path d="{path}" {_paint(named, fill="ground", stroke=shape.fill)} stroke-width="1.6"{faint}/>'
+        )
     return f'<path d="{path}" {_paint(named, fill=shape.fill)}{faint}/>'
 
 

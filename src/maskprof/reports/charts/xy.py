@@ -3,10 +3,10 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Literal
 
 from maskprof.reports.charts.scales import Scale, counts, linear, logarithmic, tick_labels
-from maskprof.reports.charts.shapes import Mark as Form
 from maskprof.reports.charts.shapes import (
     MARKS,
     Dots,
@@ -19,6 +19,7 @@ from maskprof.reports.charts.shapes import (
     Words,
     text_width,
 )
+from maskprof.reports.charts.shapes import Mark as Form
 
 _FONT = 12.0
 _LINE = 14.0
@@ -119,7 +120,13 @@ def draw_xy(plot: XYPlot) -> Drawing:
     for guide in plot.guides:
         points = tuple((x(a), y(b)) for a, b in guide.points)
         shapes.append(
-            Line(points=points, stroke=guide.colour, width=1.5 if guide.label else 1.0, dashed=guide.dashed, series=guide.place)
+            Line(
+                points=points,
+                stroke=guide.colour,
+                width=1.5 if guide.label else 1.0,
+                dashed=guide.dashed,
+                series=guide.place,
+            )
         )
         if guide.label:
             shapes.append(_guide_label(guide, points, _drawn(plot, x, y)))
@@ -133,7 +140,9 @@ def draw_xy(plot: XYPlot) -> Drawing:
             for mark in series.marks
         ]
     shapes += _end_labels(ends, x, y)
-    return Drawing(width=plot.width, height=plot.height, title=plot.title, shapes=tuple(shapes), targets=tuple(targets))
+    return Drawing(
+        width=plot.width, height=plot.height, title=plot.title, shapes=tuple(shapes), targets=tuple(targets)
+    )
 
 
 def _scale(axis: Axis, values: Sequence[float], start: float, end: float) -> Scale:
@@ -153,7 +162,14 @@ def _frame(plot: XYPlot, x: Scale, y: Scale) -> list[Shape]:
         Segments(ends=(((x.start, bottom), (x.end, bottom)),), stroke="rule"),
         Segments(ends=tuple(((x(tick), bottom), (x(tick), bottom + 4)) for tick in x.ticks), stroke="rule"),
         Words(x=_LEFT, y=14, text=plot.y.title, fill="muted", size=_FONT),
-        Words(x=(x.start + x.end) / 2, y=bottom + 36, text=plot.x.title, fill="muted", size=_FONT, anchor="middle"),
+        Words(
+            x=(x.start + x.end) / 2,
+            y=bottom + 36,
+            text=plot.x.title,
+            fill="muted",
+            size=_FONT,
+            anchor="middle",
+        ),
     ]
     for tick, text in zip(y.ticks, tick_labels(y.ticks), strict=True):
         shapes.append(Words(x=x.start - 6, y=y(tick) + 4, text=text, fill="muted", size=_FONT, anchor="end"))
@@ -195,10 +211,13 @@ def _drawn(plot: XYPlot, x: Scale, y: Scale) -> list[Point]:
     for series in plot.series:
         at = [(x(mark.x), y(mark.y)) for mark in series.marks]
         for mark, (px, py) in zip(series.marks, at, strict=True):
-            low, high = y(mark.y if mark.low is None else mark.low), y(mark.y if mark.high is None else mark.high)
+            low, high = (
+                y(mark.y if mark.low is None else mark.low),
+                y(mark.y if mark.high is None else mark.high),
+            )
             steps = 1 + int(abs(high - low) / 8)
             found += [(px, low + (high - low) * step / steps) for step in range(steps + 1)] + [(px, py)]
-        for (x0, y0), (x1, y1) in zip(at, at[1:], strict=False) if series.joined else ():
+        for (x0, y0), (x1, y1) in pairwise(at) if series.joined else ():
             steps = 1 + int(abs(x1 - x0) / 8)
             found += [(x0 + (x1 - x0) * n / steps, y0 + (y1 - y0) * n / steps) for n in range(steps + 1)]
     return found
@@ -242,7 +261,14 @@ def _end_labels(
     placed = sorted((y(at[1]), number) for number, (at, _, _, _) in enumerate(ends))
     heights = spread([height for height, _ in placed], _LINE, y.end + 4, y.start)
     return [
-        Words(x=x.end + 10, y=height + 4, text=ends[number][1], fill=ends[number][2], size=_FONT, series=ends[number][3])
+        Words(
+            x=x.end + 10,
+            y=height + 4,
+            text=ends[number][1],
+            fill=ends[number][2],
+            size=_FONT,
+            series=ends[number][3],
+        )
         for height, (_, number) in zip(heights, placed, strict=True)
     ]
 

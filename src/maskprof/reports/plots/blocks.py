@@ -42,8 +42,12 @@ def overview_plots(result: RunResult) -> tuple[Plot, ...]:
     plots = []
     for clock, clock_name, figure in _CLOCKS:
         for phase, phase_name in PHASE_NAMES.items():
-            found = [(item, cost) for item in result.attribution for cost in item.phases if cost.phase == phase]
-            values = [v for _, cost in found for b in cost.blocks if b.active and (v := figure(b)) is not None]
+            found = [
+                (item, cost) for item in result.attribution for cost in item.phases if cost.phase == phase
+            ]
+            values = [
+                v for _, cost in found for b in cost.blocks if b.active and (v := figure(b)) is not None
+            ]
             if not values:
                 continue
             most = sorted(values)[min(len(values) - 1, int(_SCALE_QUANTILE * len(values)))]
@@ -68,22 +72,22 @@ def overview_plots(result: RunResult) -> tuple[Plot, ...]:
 
 def block_plots(item: Attribution) -> tuple[Plot, ...]:
     """One configuration: host time per block with its parts, the skipped ones again on a scale of their own, and
-    device time where there was a device."""
-    table = block_table(item)
-    if table is None:
+    device time where there was a device.
+    """
+    if block_table(item) is None:
         return ()
     plots = []
     for cost in item.phases:
         phase = PHASE_NAMES.get(cost.phase, cost.phase)
         base = f"blocks-{slug(item.configuration)}-{slug(cost.phase)}"
         skipped = [block for block in cost.blocks if not block.active]
-        plots.append(_bars(f"{base}-host", f"Host time, {phase}", cost, cost.blocks, item, table))
+        plots.append(_bars(f"{base}-host", f"Host time, {phase}", cost, cost.blocks, item))
         if skipped and len(skipped) < len(cost.blocks):
             heading = f"The skipped blocks alone, {phase}"
-            plots.append(_bars(f"{base}-skipped", heading, cost, tuple(skipped), item, table))
+            plots.append(_bars(f"{base}-skipped", heading, cost, tuple(skipped), item))
         if any(block.device_us is not None for block in cost.blocks):
             heading = f"Device time, {phase}"
-            plots.append(_bars(f"{base}-device", heading, cost, cost.blocks, item, table, device=True))
+            plots.append(_bars(f"{base}-device", heading, cost, cost.blocks, item, device=True))
     return tuple(plots)
 
 
@@ -92,11 +96,12 @@ def _bars(
     heading: str,
     cost: PhaseCost,
     blocks: tuple[BlockCost, ...],
-    item: Attribution,
-    table: Table,
+    of: Attribution,
     *,
     device: bool = False,
 ) -> Plot:
+    table = block_table(of)
+    assert table is not None
     parts = [_device_parts(block) if device else _host_parts(block) for block in blocks]
     unit = units.time_unit(sum(length for _, length in of_block) for of_block in parts)
     factor = units.time_factor(unit)
@@ -105,7 +110,7 @@ def _bars(
         heading=heading,
         drawing=draw_block_bars(
             BlockBarsPlot(
-                title=f"{heading}: {units.count(len(blocks), 'block')} of {item.configuration}",
+                title=f"{heading}: {units.count(len(blocks), 'block')} of {of.configuration}",
                 axis=f"{'device' if device else 'host'}, {unit}",
                 numbers=tuple(block.block for block in blocks),
                 bars=tuple(
@@ -113,7 +118,7 @@ def _bars(
                         parts=tuple((colour, length / factor) for colour, length in of_block),
                         skipped=not block.active,
                         text=_block_text(block, cost),
-                        key=f"{item.configuration}/{block.block}",
+                        key=f"{of.configuration}/{block.block}",
                     )
                     for block, of_block in zip(blocks, parts, strict=True)
                 ),

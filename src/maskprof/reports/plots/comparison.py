@@ -154,8 +154,14 @@ def _slope_table(heading: str, found: Sequence[tuple[str, Fit]]) -> Table:
         heading,
         [
             ("run", [name for name, _ in found]),
-            ("each block adds", [units.duration_with_interval(f.slope_ms_per_block, f.slope_ci95) for _, f in found]),
-            ("fixed part", [units.duration_with_interval(f.intercept_ms, f.intercept_ci95) for _, f in found]),
+            (
+                "each block adds",
+                [units.duration_with_interval(f.slope_ms_per_block, f.slope_ci95) for _, f in found],
+            ),
+            (
+                "fixed part",
+                [units.duration_with_interval(f.intercept_ms, f.intercept_ci95) for _, f in found],
+            ),
             ("points", [str(f.num_points) for _, f in found]),
         ],
     )
@@ -190,4 +196,10 @@ def _ratio(
 
 
 def _text(value: object) -> str:
-    return units.MISSING if value is None else " ".join(map(str, value)) if isinstance(value, list | tuple) else str(value)
+    return (
+        units.MISSING
+        if value is None
+        else " ".join(map(str, value))
+        if isinstance(value, list | tuple)
+        else str(value)
+    )

@@ -68,7 +68,9 @@ def drift_plots(result: RunResult) -> tuple[Plot, ...]:
         )
         unit, factor = ("s", 1.0) if off[-1][0].started_s < 300 else ("min", 60.0)  # noqa: PLR2004 - five minutes
         series = [
-            Series(label="samples", marks=_scaled(dots, factor), colour="s0", joined=False, small=True, place=0)
+            Series(
+                label="samples", marks=_scaled(dots, factor), colour="s0", joined=False, small=True, place=0
+            )
         ]
         legend = [Key(colour="s0", label="one sample", place=0, mark="circle")]
         if len(rounds) > 1 and len(rounds) < len(off):
@@ -164,7 +166,8 @@ def draw_spark(course: Course) -> Drawing:
     shapes.append(Segments(ends=(((0, y(middle)), (SPARK_WIDTH, y(middle))),), stroke="muted"))
     centers = tuple((4 + place * step, y(value)) for place, value in enumerate(values))
     shapes.append(Dots(centers=centers, fill="s0", radius=1.9))
-    title = f"{course.label}: {len(values)} samples in the order of time, {units.duration_ms(low)} to {units.duration_ms(high)}"
+    reach_words = f"{units.duration_ms(low)} to {units.duration_ms(high)}"
+    title = f"{course.label}: {len(values)} samples in the order of time, {reach_words}"
     return Drawing(width=SPARK_WIDTH, height=SPARK_HEIGHT, title=title, shapes=tuple(shapes))
 
 

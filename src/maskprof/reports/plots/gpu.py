@@ -62,13 +62,17 @@ def category_plot(traces: Mapping[str, TraceSummary], names: Mapping[str, str]) 
         heading=heading,
         drawing=draw_bars(BarsPlot(title=f"{heading}, whole traces", axis=f"{unit} of kernels", bars=bars)),
         table=figures(f"{heading}, us", columns),
-        legend=tuple(Key(colour=series_colour(n), label=category, place=n) for n, category in enumerate(shown)),
+        legend=tuple(
+            Key(colour=series_colour(n), label=category, place=n) for n, category in enumerate(shown)
+        ),
     )
 
 
 def device_plot(traces: Mapping[str, TraceSummary], names: Mapping[str, str]) -> Plot | None:
     """How busy the device was and why it was idle, a bar per configuration; None without a device."""
-    found = {name: summary.whole.device for name, summary in traces.items() if summary.whole.device is not None}
+    found = {
+        name: summary.whole.device for name, summary in traces.items() if summary.whole.device is not None
+    }
     if not found:
         return None
     unit = units.time_unit(device.span_us for device in found.values())
@@ -112,8 +116,8 @@ def roofline_plot(name: str, roofline: Roofline) -> Plot | None:
     rows = [row for row in roofline.rows if row.tflops > 0 and row.intensity > 0]
     if not rows:
         return None
-    series = []
-    legend = []
+    series: list[Series] = []
+    legend: list[Key] = []
     for bound in _BOUNDS:
         members = [row for row in rows if row.bound == bound]
         if members:
@@ -196,7 +200,9 @@ def _roofs(roofline: Roofline, rows: Sequence[RooflineRow]) -> tuple[Guide, ...]
     least, most = min(row.intensity for row in rows), max(row.intensity for row in rows)
     # TB/s times FLOP per byte is TFLOP/s.
     bandwidth = peaks.bandwidth_gb_s / 1000
-    used = [peaks.tflops[dtype] for dtype in dict.fromkeys(row.dtype for row in rows) if dtype in peaks.tflops]
+    used = [
+        peaks.tflops[dtype] for dtype in dict.fromkeys(row.dtype for row in rows) if dtype in peaks.tflops
+    ]
     if not used or bandwidth <= 0:
         return ()
     ridge = max(used) / bandwidth
@@ -211,7 +217,9 @@ def _roofs(roofline: Roofline, rows: Sequence[RooflineRow]) -> tuple[Guide, ...]
         if any(row.dtype == dtype for row in rows):
             corner = peak / bandwidth
             points = ((corner, peak), (max(most, ridge) * 3, peak))
-            guides.append(Guide(label=f"{dtype} {units.significant(peak)} TFLOP/s", points=points, label_at=0.0))
+            guides.append(
+                Guide(label=f"{dtype} {units.significant(peak)} TFLOP/s", points=points, label_at=0.0)
+            )
     return tuple(guides)
 
 

@@ -38,9 +38,18 @@ def knob_plots(result: RunResult) -> tuple[Plot, ...]:
                 colours=("s0", "s1", "s2"),
             )
         )
-        legend = tuple(Key(colour=f"s{place}", label=label, place=place, mark=MARKS[place]) for place, label in enumerate(_SERIES))
+        legend = tuple(
+            Key(colour=f"s{place}", label=label, place=place, mark=MARKS[place])
+            for place, label in enumerate(_SERIES)
+        )
         plots.append(
-            Plot(name=f"knobs-{phase.replace('_', '-')}", heading=heading, drawing=drawing, table=table, legend=legend)
+            Plot(
+                name=f"knobs-{phase.replace('_', '-')}",
+                heading=heading,
+                drawing=drawing,
+                table=table,
+                legend=legend,
+            )
         )
     return tuple(plots)
 

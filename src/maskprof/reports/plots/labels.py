@@ -52,4 +52,8 @@ def described(configuration: Configuration, names: Mapping[str, str]) -> str:
     """A configuration in one line of a tooltip."""
     counts = f"{configuration.num_active_blocks} of {configuration.num_total_blocks} blocks"
     short = names.get(configuration.name, configuration.name)
-    return counts if short.startswith(f"{configuration.num_active_blocks} block") and "·" not in short else f"{short}: {counts}"
+    return (
+        counts
+        if short.startswith(f"{configuration.num_active_blocks} block") and "·" not in short
+        else f"{short}: {counts}"
+    )

@@ -63,7 +63,9 @@ def latency_plots(result: RunResult) -> tuple[Plot, ...]:
 def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Plot | None:
     """Lines over the number of active blocks in one phase; None where the phase does not occur."""
     present = [
-        (line, points) for line in lines if (points := [s for s in line.summaries if _of(s, phase) is not None])
+        (line, points)
+        for line in lines
+        if (points := [s for s in line.summaries if _of(s, phase) is not None])
     ]
     if not present:
         return None
@@ -107,7 +109,8 @@ def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Pl
         )
     )
     legend = tuple(
-        Key(colour=series_colour(place), label=line.label, place=place, mark=MARKS[place % len(MARKS)]) for place, (line, _) in enumerate(present)
+        Key(colour=series_colour(place), label=line.label, place=place, mark=MARKS[place % len(MARKS)])
+        for place, (line, _) in enumerate(present)
     )
     return Plot(
         name=name,
@@ -184,7 +187,11 @@ def _mark(summary: ConfigurationSummary, phase: str, scale: float, line: Line) -
 
 
 def _table(
-    title: str, phase: str, scale: float, unit: str, present: Sequence[tuple[Line, list[ConfigurationSummary]]]
+    title: str,
+    phase: str,
+    scale: float,
+    unit: str,
+    present: Sequence[tuple[Line, list[ConfigurationSummary]]],
 ) -> Table:
     summaries = [summary for _, points in present for summary in points]
     found = [_must(summary, phase) for summary in summaries]

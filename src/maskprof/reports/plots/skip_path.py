@@ -17,7 +17,12 @@ CLEAN, TRACED = 0, 1
 # The axis reaches this many times as far as the usual interval.
 _PAST_USUAL = 4
 LEGEND = (
-    Key(colour="s0", label="clean: masked minus removed, with its 95 % interval", place=CLEAN, mark=MARKS[CLEAN]),
+    Key(
+        colour="s0",
+        label="clean: masked minus removed, with its 95 % interval",
+        place=CLEAN,
+        mark=MARKS[CLEAN],
+    ),
     Key(colour="s1", label="as the traces attribute it", place=TRACED, mark=MARKS[TRACED], hollow=True),
 )
 _PARTS: tuple[tuple[str, str, Callable[[BlockCost], float]], ...] = (
@@ -50,7 +55,13 @@ def closure_plots(result: RunResult) -> tuple[Plot, ...]:
         reach_us = _reach_us(rows)
         unit = units.time_unit([reach_us])
         factor = units.time_factor(unit)
-        cut = any(abs(b) > reach_us for row in rows for v in row.values for b in (v.at, v.low, v.high) if b is not None)
+        cut = any(
+            abs(b) > reach_us
+            for row in rows
+            for v in row.values
+            for b in (v.at, v.low, v.high)
+            if b is not None
+        )
         drawing = draw_rows(
             RowsPlot(
                 title=f"{heading}: cost in {unit}, measured twice",
