@@ -79,19 +79,27 @@ def _plots(sections: Iterable[Section]) -> Iterable[Plot]:
 
 
 def _data(plots: Sequence[tuple[str, Plot]]) -> dict[str, object]:
-    """Where each plot can be pointed at: [x, y, series or -1, number of its key or -1, text] by plot."""
+    """Where each plot can be pointed at: [x, y, series, key, heading, text] by plot.
+
+    Series are numbers; keys, headings and texts are places in lists of their own, since many are the same. -1 is none.
+    """
     keys: dict[str, int] = {}
-    found = {}
-    for name, plot in plots:
-        found[name] = [
+    texts: dict[str, int] = {}
+
+    def place(text: str, among: dict[str, int]) -> int:
+        return among.setdefault(text, len(among)) if text else -1
+
+    found = {
+        name: [
             [
-                *(round(target.x, 1), round(target.y, 1), -1 if target.series is None else target.series),
-                keys.setdefault(target.key, len(keys)) if target.key else -1,
-                target.text,
+                *(round(target.x), round(target.y), -1 if target.series is None else target.series),
+                *(place(target.key, keys), place(target.heading, texts), place(target.text, texts)),
             ]
             for target in plot.drawing.targets
         ]
-    return {"keys": list(keys), "plots": found}
+        for name, plot in plots
+    }
+    return {"keys": list(keys), "texts": list(texts), "plots": found}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -146,14 +154,15 @@ def _mask(cells: str) -> Markup:
 
 def mask_svg(shares: Sequence[float]) -> Markup:
     """A mask as a strip of cells, filled where blocks are active, half where only some of a cell's are."""
-    full = "".join(f"M{4 * n} 0h3v9h-3z" for n, share in enumerate(shares) if share == 1)
-    half = "".join(f"M{4 * n} 4h3v5h-3z" for n, share in enumerate(shares) if 0 < share < 1)
-    none = "".join(f"M{4 * n} 8h3v1h-3z" for n, share in enumerate(shares) if not share)
+    places = list(enumerate(shares))
+    active = "".join(f"M{4 * n + 1.5} {0 if share == 1 else 4}V9" for n, share in places if share)
+    none = "".join(f"M{4 * n + 1.5} 8v1" for n, share in places if not share)
     label = "".join("1" if share == 1 else "0" if not share else "+" for share in shares)
+    width = 4 * len(shares)
     return Markup(
         '<svg class="mask" viewBox="0 0 {} 9" width="{}" height="9" role="img" aria-label="mask {}">'
-        '<path class="f-active" d="{}"/><path class="f-rest" d="{}"/></svg>'
-    ).format(4 * len(shares), 4 * len(shares), label, full + half, none)
+        '<path class="k-active" d="{}"/><path class="k-rest" d="{}"/></svg>'
+    ).format(width, width, label, active, none)
 
 
 def _trusted(text: str) -> Markup:

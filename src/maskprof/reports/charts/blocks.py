@@ -15,6 +15,8 @@ _CELL_HEIGHT = 18.0
 # Names up to this width stand beside their row, longer ones above.
 _SHORT_NAME = 92.0
 _MOST_NUMBERS = 16
+# What is lower cannot be seen, and large runs have thousands of it.
+_LEAST_HEIGHT = 0.1
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +84,8 @@ def draw_block_bars(plot: BlockBarsPlot) -> Drawing:
         done = 0.0
         for colour, length in bar.parts:
             high = y(done + length)
-            by_colour.setdefault(colour, []).append((start, high, width, y(done) - high))
+            if y(done) - high >= _LEAST_HEIGHT:
+                by_colour.setdefault(colour, []).append((start, high, width, y(done) - high))
             done += length
         targets.append(Target(x=start + width / 2, y=min(y(total), bottom - 8), text=bar.text, key=bar.key))
     shapes += [Boxes(boxes=tuple(boxes), fill=colour) for colour, boxes in by_colour.items()]
@@ -122,7 +125,7 @@ def draw_heat(plot: HeatPlot) -> Drawing:
             elif value is not None:
                 box = (x + gap / 2, top + 1, cell - gap, _CELL_HEIGHT - 2)
                 levels.setdefault(_level(value, plot.most), []).append(box)
-            targets.append(Target(x=x + cell / 2, y=middle, text=text, key=row.key))
+            targets.append(Target(x=x + cell / 2, y=middle, text=text, heading=row.name, key=row.key))
     shapes += [Boxes(boxes=tuple(boxes), fill=f"h{level}") for level, boxes in sorted(levels.items())]
     if strokes:
         shapes.append(Segments(ends=tuple(strokes), stroke="muted", width=1.6))

@@ -79,12 +79,14 @@ class Target:
     """A place that a reader can point at or step to: what it says, and what it is of.
 
     Attributes:
+        heading: stands before the text; apart, since the same text may stand under several.
         key: what is the same thing in other plots and tables, such as a configuration's name; may be empty.
     """
 
     x: float
     y: float
     text: str
+    heading: str = ""
     key: str = ""
     series: int | None = None
 

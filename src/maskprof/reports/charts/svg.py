@@ -1,6 +1,6 @@
 """A drawing as SVG: for a page, whose style sheet colours it, or as a file of its own with colours in it."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from html import escape
 from itertools import groupby
 
@@ -39,9 +39,29 @@ def key_svg(colour: str, mark: Mark, *, hollow: bool = False) -> str:
 def _body(shapes: Iterable[Shape], named: Mapping[str, str] | None) -> str:
     parts = []
     for series, members in groupby(shapes, key=lambda shape: shape.series):
-        inside = "".join(_shape(shape, named) for shape in members)
+        inside = "".join(_alike(list(group), named) for _, group in groupby(members, key=_style_of_words))
         parts.append(inside if series is None else f'<g data-s="{series}">{inside}</g>')
     return "".join(parts)
+
+
+def _style_of_words(shape: Shape) -> tuple[object, ...] | None:
+    return (shape.fill, shape.size, shape.anchor, shape.bold) if isinstance(shape, Words) else None
+
+
+def _alike(shapes: Sequence[Shape], named: Mapping[str, str] | None) -> str:
+    """Shapes one after the other; lines of text of one style share it, since axes have many."""
+    first = shapes[0]
+    if not isinstance(first, Words):
+        return "".join(_shape(shape, named) for shape in shapes)
+    anchor = "" if first.anchor == "start" else f' text-anchor="{first.anchor}"'
+    bold = ' font-weight="600"' if first.bold else ""
+    texts = (
+        f'<text x="{_n(words.x)}" y="{_n(words.y)}">{_e(words.text)}</text>'
+        for words in shapes
+        if isinstance(words, Words)
+    )
+    style = f'font-size="{_n(first.size)}"{anchor}{bold} {_paint(named, fill=first.fill)}'
+    return f"<g {style}>{''.join(texts)}</g>"
 
 
 def _shape(shape: Shape, named: Mapping[str, str] | None) -> str:
@@ -63,17 +83,17 @@ def _shape(shape: Shape, named: Mapping[str, str] | None) -> str:
         case Dots():
             return _dots(shape, named)
         case Words():
-            anchor = "" if shape.anchor == "start" else f' text-anchor="{shape.anchor}"'
-            bold = ' font-weight="600"' if shape.bold else ""
-            return (
-                f'<text x="{_n(shape.x)}" y="{_n(shape.y)}" font-size="{_n(shape.size)}"{anchor}{bold} '
-                f"{_paint(named, fill=shape.fill)}>{_e(shape.text)}</text>"
-            )
+            return _alike([shape], named)
 
 
 def _dots(shape: Dots, named: Mapping[str, str] | None) -> str:
-    path = "".join(_outline(shape, center) for center in shape.centers)
     faint = ' opacity=".55"' if shape.faint else ""
+    if shape.mark == "circle" and not shape.hollow:
+        # A stroke of no length with round ends: a fifth of the text of two arcs, and pages hold thousands.
+        path = "".join(f"M{_at(center)}h0" for center in shape.centers)
+        stroke = _paint(named, stroke=shape.fill)
+        return f'<path d="{path}" {stroke} stroke-width="{_n(2 * shape.radius)}" stroke-linecap="round"{faint}/>'
+    path = "".join(_outline(shape, center) for center in shape.centers)
     if shape.hollow:
         return (
             f'<path d="{path}" {_paint(named, fill="ground", stroke=shape.fill)} stroke-width="1.6"{faint}/>'
@@ -110,9 +130,9 @@ def _at(point: Point) -> str:
 
 
 def _n(value: float) -> str:
-    """A coordinate with at most two decimals."""
-    text = f"{value:.2f}".rstrip("0").rstrip(".")
-    return "0" if text in ("-0", "") else text
+    """A coordinate to a tenth of a pixel."""
+    text = f"{value:.1f}".removesuffix(".0")
+    return "0" if text == "-0" else text
 
 
 def _e(text: str) -> str:

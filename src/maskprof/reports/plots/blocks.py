@@ -164,7 +164,7 @@ def _heat_row(item: Attribution, cost: PhaseCost, names: Mapping[str, str], figu
         name=short,
         values=tuple(figure(block) for block in cost.blocks),
         skipped=tuple(not block.active for block in cost.blocks),
-        texts=tuple(f"{short}\n{_block_text(block, cost)}" for block in cost.blocks),
+        texts=tuple(_block_text(block, cost) for block in cost.blocks),
         key=item.configuration,
     )
 

@@ -33,6 +33,9 @@
       this.sheet.addEventListener("click", () => this.open());
       for (const item of figure.querySelectorAll(".legend li[data-s]")) this.toggle(item);
     }
+    words(place) {
+      return this.targets[place].slice(4).filter((text) => text >= 0).map((text) => data.texts[text]).join("\n");
+    }
     shown(target) { return !this.hiddenSeries.has(target[2]); }
     point(event) {
       const box = this.svg.getBoundingClientRect(), scale = box.width / this.width;
@@ -59,15 +62,15 @@
       event.preventDefault();
       if (next < 0 || next > last) return;
       this.show(next);
-      say.textContent = this.targets[next][4].replaceAll("\n", ", ");
+      say.textContent = this.words(next).replaceAll("\n", ", ");
     }
     show(place) {
       clear();
       this.at = place;
-      const [x, y, , key, text] = this.targets[place];
+      const [x, y, , key] = this.targets[place];
       this.svg.append(svgElement("circle", { cx: x, cy: y, r: 7, class: "ring" }));
       if (key >= 0) echo(key, this);
-      tip.textContent = text;
+      tip.textContent = this.words(place);
       tip.hidden = false;
       const box = this.svg.getBoundingClientRect(), scale = box.width / this.width;
       const left = box.left + x * scale, top = box.top + y * scale;
