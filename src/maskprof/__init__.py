@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
+    from maskprof.analysis.analyze import analyze
     from maskprof.errors import (
         ConfigError,
         MaskError,
@@ -31,6 +32,7 @@ _HOMES = {
     "ModelError": "maskprof.errors",
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
+    "analyze": "maskprof.analysis.analyze",
     "find_blocks": "maskprof.models.blocks",
     "read_trace": "maskprof.traces.reader",
 }
@@ -45,6 +47,7 @@ __all__ = [
     "ResultError",
     "TraceError",
     "__version__",
+    "analyze",
     "find_blocks",
     "read_trace",
 ]

@@ -18,6 +18,7 @@ NAMES = [
     "ResultError",
     "TraceError",
     "__version__",
+    "analyze",
     "find_blocks",
     "read_trace",
 ]

@@ -44,17 +44,20 @@ class TraceFacts:
 class DeviceTime:
     """How the device spent its time; all streams of all devices taken together.
 
-    `busy_us + idle_launch_us + idle_gap_us + idle_other_us == span_us`, of a range as of the whole.
+    `busy_us + idle_us + elsewhere_us == span_us`, of a range as of the whole, where `idle_us` is the sum of the
+    three kinds of idle time.
 
     Attributes:
         kernel_count: kernels (copies and memsets not counted).
         kernel_time_us: sum of the kernels' durations.
         busy_us: union of kernel, copy and memset intervals.
         span_us: from the first device event's start to the last one's end.
-        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound).
+        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound): until its launch
+            call returned, or until the shortest delay of a launch had passed since it began.
         idle_gap_us: idle although the next event had been launched: the device's own gap between kernels,
             or waiting for an event of another stream.
         idle_other_us: idle before events whose launch is not in the trace, so that no cause can be told.
+        elsewhere_us: of a range: between its events, while the device ran what was launched outside of it.
         memcpy_us, memset_us: sums of durations.
         communication_us: union of communication kernels; `exposed_communication_us` is the part of it during
             which no other kernel runs.
@@ -75,11 +78,17 @@ class DeviceTime:
     communication_us: float
     exposed_communication_us: float
     streams: int
+    elsewhere_us: float = 0.0
+
+    @property
+    def idle_us(self) -> float:
+        """Time of the span in which the device did nothing."""
+        return self.idle_launch_us + self.idle_gap_us + self.idle_other_us
 
     @property
     def idle_pct(self) -> float:
         """Share of the span without device work, in percent; 0 for an empty span."""
-        return 100.0 * (1.0 - self.busy_us / self.span_us) if self.span_us > 0 else 0.0
+        return 100.0 * self.idle_us / self.span_us if self.span_us > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -133,7 +142,7 @@ class OperatorTime:
     """All calls of one operator on the host.
 
     `self_us` leaves out the operators called inside, on the same thread. `device_us` and `kernel_count` are of
-    the kernels whose innermost operator this is.
+    the kernels whose innermost operator this is. `category` is what the name says, or `other`.
     """
 
     name: str
@@ -142,6 +151,7 @@ class OperatorTime:
     self_us: float
     device_us: float
     kernel_count: int
+    category: str = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +180,8 @@ class RangeTime:
         launch_count: launch calls inside.
         breakdown: the same as for the whole trace, of what was launched inside; device time's span is from the
             first to the last event launched inside, summed over the ranges.
+        elsewhere_kernel_count, elsewhere_device_us: kernels that other threads launched while such a range was
+            open, and their time. A backward pass runs on a thread of its own: with it inside, these are not 0.
     """
 
     name: str
@@ -179,6 +191,8 @@ class RangeTime:
     kernel_count: int
     launch_count: int
     breakdown: Breakdown
+    elsewhere_kernel_count: int = 0
+    elsewhere_device_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

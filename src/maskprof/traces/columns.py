@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,21 @@ from maskprof.traces.account import Account
 Int64s: TypeAlias = NDArray[np.int64]
 Int32s: TypeAlias = NDArray[np.int32]
 Bools: TypeAlias = NDArray[np.bool_]
+
+
+class Inputs(NamedTuple):
+    """The inputs of an operator where shapes were recorded, each as the JSON text that the file has.
+
+    Attributes:
+        dims: a list of sizes for each input, such as `[[16, 559], [1024, 1024], []]`.
+        types: a list of names, such as `["c10::BFloat16", "float", "Scalar"]`; empty where not recorded.
+        concrete: the values of the inputs that are no tensors, for operators that have `attention` in their
+            name (whether it is causal stands there); empty for all others.
+    """
+
+    dims: str
+    types: str
+    concrete: str
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -26,6 +41,8 @@ class Events:
         correlation: joins a launch call and the device events it starts; -1 where there is none.
         external_id: `External id`; -1 where there is none.
         stream, device: of device events and some calls; -1 where there is none.
+        bytes: how much a copy or memset moves; -1 where the file does not say.
+        inputs: code into the table of recorded inputs; -1 where there are none.
     """
 
     name: Int32s
@@ -38,6 +55,8 @@ class Events:
     external_id: Int64s
     stream: Int64s
     device: Int64s
+    bytes: Int64s
+    inputs: Int32s
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -57,6 +76,7 @@ class Trace:
         events: the columns.
         names, categories, pids, tids: the tables that the codes point into. Categories are in today's
             spelling (`traces.categories`); pids and tids are integers, or text where the file has text.
+        inputs: the table of recorded inputs: what `Events.inputs` points into.
         metadata: the file's other top-level keys: `deviceProperties`, `baseTimeNanoseconds`, and whatever
             was added to the profiler as metadata.
         account: what was kept, passed over and lost.
@@ -68,6 +88,7 @@ class Trace:
     categories: tuple[str, ...]
     pids: tuple[int | str, ...]
     tids: tuple[int | str, ...]
+    inputs: tuple[Inputs, ...]
     metadata: dict[str, Any]
     account: Account
 

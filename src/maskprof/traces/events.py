@@ -18,6 +18,9 @@ EXACT_FLOAT_US = 2.0**43
 _LONGEST_US = 2**61 // 1000
 
 
+NOTHING = msgspec.Raw(b"")
+
+
 class Args(msgspec.Struct, frozen=True, gc=False):
     """The arguments that the columns hold; any other is skipped over without being decoded.
 
@@ -29,6 +32,11 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     external_id_older: Any = msgspec.field(default=-1, name="external id")
     stream: Any = -1
     device: Any = -1
+    bytes: Any = -1
+    input_dims: msgspec.Raw = msgspec.field(default=NOTHING, name="Input Dims")
+    input_dims_older: msgspec.Raw = msgspec.field(default=NOTHING, name="Input dims")
+    input_types: msgspec.Raw = msgspec.field(default=NOTHING, name="Input type")
+    concrete_inputs: msgspec.Raw = msgspec.field(default=NOTHING, name="Concrete Inputs")
 
 
 _NO_ARGS = Args()

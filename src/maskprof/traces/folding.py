@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from maskprof.traces.account import Tally
 from maskprof.traces.categories import canonical
-from maskprof.traces.columns import Bools, Events, Int32s, Int64s
-from maskprof.traces.events import EXACT_FLOAT_US, KEPT_PHASES, ExactEvent, RawEvent, exact_ns
+from maskprof.traces.columns import Bools, Events, Inputs, Int32s, Int64s
+from maskprof.traces.events import EXACT_FLOAT_US, KEPT_PHASES, NOTHING, Args, ExactEvent, RawEvent, exact_ns
 
 _COLUMNS = (
     "name",
@@ -23,8 +23,11 @@ _COLUMNS = (
     "external_id",
     "stream",
     "device",
+    "bytes",
+    "inputs",
 )
-_DTYPES = dict.fromkeys(("name", "category", "pid", "tid"), np.int32)
+_DTYPES = dict.fromkeys(("name", "category", "pid", "tid", "inputs"), np.int32)
+_NO_TEXT = b""
 _INT64_MAX = 2**63 - 1
 _COMPLETE, _BEGIN = ord("X"), ord("B")
 
@@ -38,6 +41,7 @@ class FoldedColumns:
     categories: tuple[str, ...]
     pids: tuple[int | str, ...]
     tids: tuple[int | str, ...]
+    inputs: tuple[Inputs, ...]
 
 
 class _Table(dict[Any, int]):
@@ -55,6 +59,7 @@ class ColumnFold:
         self._tally = tally
         self._parts: dict[str, list[Any]] = {column: [] for column in (*_COLUMNS, "kind")}
         self._names, self._categories, self._pids, self._tids = _Table(), _Table(), _Table(), _Table()
+        self._inputs = _Table()
 
     def add_raw(self, events: Sequence[RawEvent | None]) -> bool:
         """Fold `events` in; False, with nothing taken, where their times have more digits than a float."""
@@ -103,6 +108,7 @@ class ColumnFold:
             categories=categories,
             pids=tuple(self._pids),
             tids=tuple(self._tids),
+            inputs=tuple(Inputs(*(text.decode("utf-8", "replace") for text in key)) for key in self._inputs),
         )
 
     def _count_dropped(self, events: Sequence[Any], kept: Sequence[Any]) -> None:
@@ -131,10 +137,23 @@ class ColumnFold:
             "external_id": external_ids,
             "stream": _ids([a.stream for a in args]),
             "device": _ids([a.device for a in args]),
+            "bytes": _ids([a.bytes for a in args]),
+            "inputs": self._input_codes(events, args),
             "kind": np.array([ord(e.ph) for e in events], dtype=np.uint8),
         }
         for column, values in part.items():
             self._parts[column].append(values)
+
+    def _input_codes(self, events: Sequence[RawEvent] | Sequence[ExactEvent], args: list[Args]) -> Int32s:
+        codes = np.full(len(args), -1, dtype=np.int32)
+        dims = [a.input_dims for a in args]
+        if dims.count(NOTHING) == len(dims):
+            dims = [a.input_dims_older for a in args]
+        for row, text in enumerate(dims):
+            if text is not NOTHING:
+                concrete = args[row].concrete_inputs if "attention" in events[row].name else _NO_TEXT
+                codes[row] = self._inputs[bytes(text), bytes(args[row].input_types), bytes(concrete)]
+        return codes
 
 
 def _codes(table: _Table, values: list[Any]) -> Int32s:

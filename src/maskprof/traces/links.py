@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS
+from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
 from maskprof.traces.columns import Bools, Events, Int64s, Trace
 
 
@@ -30,10 +30,20 @@ class Launches:
         return self.launch_rows >= 0
 
 
+def find_device_rows(trace: Trace) -> Int64s:
+    """Rows of what devices did, ascending: kernels, copies, memsets; of an MTIA what it ran and copied."""
+    rows = trace.rows_in((*DEVICE_EVENTS, MTIA))
+    if MTIA not in trace.categories:
+        return rows
+    names = trace.events.name[rows]
+    idle = [code for code, name in enumerate(trace.names) if name in MTIA_IDLE]
+    return rows[~(np.isin(names, idle) & trace.in_categories((MTIA,))[rows])]
+
+
 def link_launches(trace: Trace) -> Launches:
     """Find the launch call of every device event by equal correlation ids (ids below 1 join nothing)."""
     correlation = trace.events.correlation
-    device_rows = trace.rows_in(DEVICE_EVENTS)
+    device_rows = find_device_rows(trace)
     call_rows = trace.rows_in(LAUNCH_CALLS)
     call_rows = call_rows[correlation[call_rows] > 0]
     call_rows = call_rows[np.argsort(correlation[call_rows], kind="stable")]

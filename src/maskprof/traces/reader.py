@@ -39,6 +39,7 @@ def read_trace(path: str | os.PathLike[str]) -> Trace:
         categories=columns.categories,
         pids=columns.pids,
         tids=columns.tids,
+        inputs=columns.inputs,
         metadata=decoded.metadata,
         account=decoded.account,
     )

@@ -181,6 +181,23 @@ def test_events_without_duration_are_counted_not_kept(tmp_path):
     assert (trace.account.events, trace.account.other) == (1, 2)
 
 
+@pytest.mark.parametrize("key", ["Input Dims", "Input dims"])
+def test_recorded_inputs_are_kept_as_text(tmp_path, key):
+    shapes = {key: [[2, 3], []], "Input type": ["float", "Scalar"], "Concrete Inputs": ["", "1"]}
+    builder = TraceBuilder().op("aten::mm", 1, 1, **shapes).op("aten::add", 2, 1)
+    builder.op("aten::mm", 3, 1, **shapes).op("flash_attention", 4, 1, **shapes)
+    builder.op("no types", 5, 1, **{key: []}).event("gpu_memcpy", "Memcpy", 6, 1, bytes=2**40)
+    trace = builder.read(tmp_path)
+    assert trace.events.inputs.tolist() == [0, -1, 0, 1, 2, -1]
+    assert trace.inputs == (
+        ("[[2, 3], []]", '["float", "Scalar"]', ""),
+        ("[[2, 3], []]", '["float", "Scalar"]', '["", "1"]'),
+        ("[]", "", ""),
+    )
+    assert trace.inputs[0].types == '["float", "Scalar"]'
+    assert trace.events.bytes.tolist() == [-1, -1, -1, -1, -1, 2**40]
+
+
 def test_a_trace_without_events_is_a_trace(tmp_path):
     trace = TraceBuilder().read(tmp_path)
     assert len(trace.events) == 0
