@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     )
     from maskprof.masks.mask import BlockMask
     from maskprof.models.blocks import find_blocks
+    from maskprof.notebook import analyze, diff, load_result
     from maskprof.skipping.wrapper import BlockMaskWrapper
     from maskprof.traces.reader import read_trace
 

@@ -116,12 +116,14 @@ def _skip_sentence(result: RunResult) -> str:
         ]
         if not clean:
             continue
-        clear = [value for value, above in clean if above]
-        of_all = f"{len(clear)} of {units.count(len(clean), 'configuration')}"
-        if clear:
-            parts.append(f"{units.duration_us(median(clear))} {words} (clearly above zero in {of_all})")
+        clear = sum(above for _, above in clean)
+        if 2 * clear >= len(clean):
+            value = units.duration_us(median(value for value, _ in clean))
+            parts.append(f"{value} {words} (clearly above zero in {clear} of {len(clean)} configurations)")
         else:
-            parts.append(f"nothing that can be told from zero {words}")
+            parts.append(
+                f"nothing {words} that can be told from zero in {len(clean) - clear} of {len(clean)} configurations"
+            )
     if not parts:
         return ""
     return (

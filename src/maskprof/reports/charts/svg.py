@@ -92,7 +92,9 @@ def _dots(shape: Dots, named: Mapping[str, str] | None) -> str:
         # A stroke of no length with round ends: a fifth of the text of two arcs, and pages hold thousands.
         path = "".join(f"M{_at(center)}h0" for center in shape.centers)
         stroke = _paint(named, stroke=shape.fill)
-        return f'<path d="{path}" {stroke} stroke-width="{_n(2 * shape.radius)}" stroke-linecap="round"{faint}/>'
+        return (
+            f'<path d="{path}" {stroke} stroke-width="{_n(2 * shape.radius)}" stroke-linecap="round"{faint}/>'
+        )
     path = "".join(_outline(shape, center) for center in shape.centers)
     if shape.hollow:
         return (

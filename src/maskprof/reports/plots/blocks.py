@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from itertools import zip_longest
+from statistics import median
 
 from maskprof.reports import units
 from maskprof.reports.charts.blocks import (
@@ -19,8 +20,10 @@ from maskprof.reports.plots.plot import Key, Plot, figures, slug
 from maskprof.results.schema import Attribution, BlockCost, PhaseCost, RunResult
 
 PHASE_NAMES = {"prefill": "prefill", "decode": "decode, per step"}
-# The scale of the cells ends here, so that one slow block leaves shades for the others.
+# The scale of the cells ends here, so that one slow block leaves shades for the others, and blocks that are all
+# alike are not all of the darkest shade.
 _SCALE_QUANTILE = 0.95
+_PAST_MEDIAN = 1.5
 HOST_LEGEND = (
     Key(colour="active", label="the block's own work"),
     Key(colour="check", label="mask check"),
@@ -50,7 +53,8 @@ def overview_plots(result: RunResult) -> tuple[Plot, ...]:
             ]
             if not values:
                 continue
-            most = sorted(values)[min(len(values) - 1, int(_SCALE_QUANTILE * len(values)))]
+            usual = sorted(values)[min(len(values) - 1, int(_SCALE_QUANTILE * len(values)))]
+            most = max(usual, _PAST_MEDIAN * median(values))
             heading = f"{clock_name.capitalize()}, {phase_name}"
             plots.append(
                 Plot(
