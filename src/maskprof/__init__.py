@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
-    from maskprof.analysis.analyze import analyze
     from maskprof.errors import (
         ConfigError,
         MaskError,
@@ -33,8 +32,10 @@ _HOMES = {
     "ModelError": "maskprof.errors",
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
-    "analyze": "maskprof.analysis.analyze",
+    "analyze": "maskprof.notebook",
+    "diff": "maskprof.notebook",
     "find_blocks": "maskprof.models.blocks",
+    "load_result": "maskprof.notebook",
     "read_trace": "maskprof.traces.reader",
 }
 
@@ -49,7 +50,9 @@ __all__ = [
     "TraceError",
     "__version__",
     "analyze",
+    "diff",
     "find_blocks",
+    "load_result",
     "read_trace",
 ]
 

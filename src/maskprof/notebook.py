@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskprof.analysis import analyze as analysis
+from maskprof.analysis import compare
 from maskprof.errors import ConfigError
 from maskprof.reports.cost_tables import closure_table
 from maskprof.reports.findings import findings, warnings
@@ -193,8 +194,6 @@ def diff(
     Raises:
         TraceError: a file is no trace.
     """
-    from maskprof.analysis import compare  # noqa: PLC0415
-
     first, second = (side if isinstance(side, TraceSummary) else analyze(side) for side in (a, b))
     return _as(ComparedTraces, compare.diff(first, second))
 

@@ -30,6 +30,8 @@ COMMANDS = {
     "run": Command(
         "maskprof.cli.run", "measure and trace a model under masks, and show what each block costs"
     ),
+    "analyze": Command("maskprof.cli.analyze", "tell what is in profiler traces: kernels, idle time, blocks"),
+    "diff": Command("maskprof.cli.diff", "tell what changed from one profiler trace to another"),
     "report": Command("maskprof.cli.report", "show runs as one page of HTML, and their plots as files"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }

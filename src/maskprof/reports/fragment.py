@@ -30,7 +30,10 @@ def fragment(
 
 def picture(plot: Plot) -> str:
     """One plot with its heading and legend."""
-    return f'<div style="max-width:100%" role="img" aria-label="{escape(plot.drawing.title)}">{svg_file(standing_alone(plot))}</div>'
+    label = escape(plot.drawing.title)
+    return (
+        f'<div style="max-width:100%" role="img" aria-label="{label}">{svg_file(standing_alone(plot))}</div>'
+    )
 
 
 def table_html(table: Table) -> str:

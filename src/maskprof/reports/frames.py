@@ -19,16 +19,17 @@ DIFF_TABLES = ("phases", "blocks", "ranges", "categories", "operators", "kernels
 
 def run_rows(result: RunResult, table: str) -> list[Row]:
     """The rows of one of `RUN_TABLES`."""
-    makers = {
-        "summary": _summary_rows,
-        "samples": _sample_rows,
-        "blocks": _block_rows,
-        "skipping": _skipping_rows,
-        "fits": lambda found: [_flat(fit) for fit in found.fits],
-        "knob_fits": lambda found: [_flat(fit) for fit in found.knob_fits],
-        "failures": lambda found: [_flat(failure) for failure in found.failures],
-    }
-    return makers[table](result)
+    match table:
+        case "summary":
+            return _summary_rows(result)
+        case "samples":
+            return _sample_rows(result)
+        case "blocks":
+            return _block_rows(result)
+        case "skipping":
+            return _skipping_rows(result)
+        case _:
+            return [_flat(found) for found in getattr(result, table)]
 
 
 def trace_rows(summary: TraceSummary, table: str) -> list[Row]:
@@ -117,7 +118,7 @@ def _diff_row(row: Any) -> Row:
 
 
 def _flat(value: Any, but: Sequence[str] = ()) -> Row:
-    """The fields of a dataclass; an interval is two columns, `..._low95` and `..._high95`, and a fitted figure three."""
+    """The fields of a dataclass; an interval is two columns, `..._low95` and `..._high95`, a fitted figure three."""
     row: Row = {}
     for field in fields(value):
         if field.name not in but:

@@ -42,7 +42,7 @@ def operator_plot(summary: TraceSummary) -> Plot | None:
                 Part(
                     length=operator.self_us / factor,
                     colour="active",
-                    text=f"{operator.name}: {units.duration_us(operator.self_us)}, {units.count(operator.count, 'call')}",
+                    text=f"{operator.name}\n{units.duration_us(operator.self_us)}, {units.count(operator.count, 'call')}",
                     place=0,
                 ),
             ),
@@ -90,12 +90,12 @@ def _diff_plot(name: str, heading: str, rows: Sequence[DiffRow]) -> Plot:
         return Value(at=us / factor, text=text, place=place)
 
     more = f", the {len(shown)} largest changes of {len(rows)}" if len(shown) < len(rows) else ""
-    columns = [
+    columns: list[tuple[str, list[str]]] = [
         ("name", [row.key for row in shown]),
         ("A us", [units.fixed(row.us_a, 1) for row in shown]),
         ("B us", [units.fixed(row.us_b, 1) for row in shown]),
         ("change us", [units.fixed(row.delta_us, 1) for row in shown]),
-        ("status", [row.status for row in shown]),
+        ("status", [str(row.status) for row in shown]),
     ]
     plot = RowsPlot(
         title=f"{heading}, A beside B{more}",
