@@ -14,6 +14,7 @@ from maskprof.analysis import analyze as analysis
 from maskprof.analysis import compare
 from maskprof.errors import ConfigError
 from maskprof.reports.cost_tables import closure_table
+from maskprof.reports.diff_tables import diff_subject, diff_tables
 from maskprof.reports.findings import findings, warnings
 from maskprof.reports.fragment import fragment, picture
 from maskprof.reports.frames import (
@@ -31,6 +32,8 @@ from maskprof.reports.page import Run, plots_of
 from maskprof.reports.plots.plot import Plot
 from maskprof.reports.plots.traces import diff_plots, trace_plots
 from maskprof.reports.tables import latency_table
+from maskprof.reports.trace_tables import DEFAULT_TOP, block_tables, other_tables, time_tables
+from maskprof.reports.trace_tables import subject as trace_subject
 from maskprof.results.schema import RunResult
 from maskprof.results.store import ResultStore
 from maskprof.results.trace_comparison import TraceDiff
@@ -127,14 +130,8 @@ class AnalyzedTrace(TraceSummary):
 
     def _repr_html_(self) -> str:
         plots = trace_plots(self)
-        facts = self.facts
-        devices = ", ".join(facts.devices) or "no device"
-        return fragment(
-            f"{facts.path} · {devices} · {facts.events} events",
-            self.headline,
-            plots[:2],
-            [plot.table for plot in plots],
-        )
+        tables = (*time_tables(self), *block_tables(self), *other_tables(self))
+        return fragment(trace_subject(self), self.headline, plots[:2], tables)
 
 
 class ComparedTraces(TraceDiff):
@@ -161,8 +158,10 @@ class ComparedTraces(TraceDiff):
 
     def _repr_html_(self) -> str:
         plots = diff_plots(self)
-        title = f"A: {self.a.path} · B: {self.b.path}"
-        return fragment(title, (*self.headline, *self.notes), plots[:2], [plot.table for plot in plots])
+        sentences = (*self.headline, *self.notes)
+        return fragment(
+            "   ".join(diff_subject(self)), sentences, plots[:2], diff_tables(self, top=DEFAULT_TOP)
+        )
 
 
 def load_result(output_dir: str | PathLike[str]) -> LoadedResult:

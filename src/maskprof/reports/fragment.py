@@ -5,7 +5,7 @@ from html import escape
 
 from maskprof.reports.charts.svg import svg_file
 from maskprof.reports.images import standing_alone
-from maskprof.reports.layout import Table, columns_that_fit
+from maskprof.reports.layout import Column, Table, columns_that_fit
 from maskprof.reports.plots.plot import Plot
 
 _CELL = "padding:3px 12px 3px 0;white-space:nowrap;"
@@ -38,7 +38,7 @@ def picture(plot: Plot) -> str:
 
 def table_html(table: Table) -> str:
     """A table with its title and notes."""
-    columns = columns_that_fit(table, None)
+    columns = [column for column in columns_that_fit(table, None) if not is_bar(column)]
     heads = "".join(
         f'<th scope="col" style="{_CELL}text-align:{column.justify}">{_words(column.title)}</th>'
         for column in columns
@@ -59,6 +59,11 @@ def table_html(table: Table) -> str:
         f'<div style="overflow-x:auto"><table style="border-collapse:collapse">{caption}'
         f"<thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table></div>{notes}"
     )
+
+
+def is_bar(column: Column) -> bool:
+    """Whether the column is made of characters that draw a bar, which a page with plots can do without."""
+    return column.role == "mask" and column.key.startswith("bar")
 
 
 def _words(text: str) -> str:

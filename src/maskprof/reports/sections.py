@@ -20,9 +20,7 @@ from maskprof.reports.plots.drift import Course, course_table, courses, drift_pl
 from maskprof.reports.plots.gpu import (
     category_plot,
     device_plot,
-    kernel_table,
     roofline_plot,
-    roofline_table,
 )
 from maskprof.reports.plots.knobs import knob_plots
 from maskprof.reports.plots.labels import short_names
@@ -30,8 +28,12 @@ from maskprof.reports.plots.latency import PHASES, latency_plots
 from maskprof.reports.plots.plot import Key, Plot
 from maskprof.reports.plots.skip_path import closure_plots, turn_plots
 from maskprof.reports.tables import failure_table, fit_table, latency_table
+from maskprof.reports.trace_roofline import roofline_table
+from maskprof.reports.trace_tables import kernel_table
 from maskprof.results.schema import RunResult
 from maskprof.results.trace_summary import TraceSummary
+
+_SHOWN_KERNELS = 15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -178,9 +180,10 @@ def _gpu(result: RunResult, traces: Mapping[str, TraceSummary]) -> Section | Non
     folds: list[Fold] = []
     for name, summary in with_device.items():
         roofline = roofline_plot(name, summary.roofline) if summary.roofline is not None else None
-        tables = [kernel_table(name, summary.whole.kernels)]
-        if summary.roofline is not None and summary.roofline.rows:
-            tables.append(roofline_table(name, summary.roofline))
+        tables = (
+            kernel_table(summary.whole, top=_SHOWN_KERNELS),
+            roofline_table(summary.roofline, top=_SHOWN_KERNELS),
+        )
         folds.append(
             Fold(
                 summary=names.get(name, name),

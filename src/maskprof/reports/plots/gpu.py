@@ -7,12 +7,12 @@ from maskprof.reports.charts.palette import NUM_SERIES, series_colour
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, draw_bars
 from maskprof.reports.charts.shapes import MARKS
 from maskprof.reports.charts.xy import Axis, Guide, Mark, Series, XYPlot, draw_xy
+from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.plot import Key, Plot, figures, slug
-from maskprof.results.trace_summary import DeviceTime, KernelTime, Roofline, RooflineRow, TraceSummary
+from maskprof.results.trace_summary import DeviceTime, Roofline, RooflineRow, TraceSummary
 
 _OTHERS = "others"
-_SHOWN_KERNELS = 15
 _NAME_WIDTH = 60
 _BOUNDS = ("compute", "memory", "launch", "unknown")
 _DEVICE_PARTS = (
@@ -140,20 +140,20 @@ def roofline_plot(name: str, roofline: Roofline) -> Plot | None:
                 guides=_roofs(roofline, rows),
             )
         ),
-        table=roofline_table(name, roofline),
+        table=_roofline_figures(name, roofline),
         legend=tuple(legend),
     )
 
 
-def roofline_table(name: str, roofline: Roofline) -> Table:
-    """The operators of a roofline, the one with the most device time first."""
+def _roofline_figures(name: str, roofline: Roofline) -> Table:
+    """Every operator of the roofline, the one with the most device time first."""
     rows = sorted(roofline.rows, key=lambda row: -row.device_us)
     return figures(
         f"Roofline of {name}",
         [
-            ("operator", [row.operator for row in rows]),
-            ("shapes", [units.shorten(row.shapes, _NAME_WIDTH) for row in rows]),
-            ("type", [row.dtype for row in rows]),
+            ("operator", [visible(row.operator) for row in rows]),
+            ("shapes", [visible(units.shorten(row.shapes, _NAME_WIDTH)) for row in rows]),
+            ("type", [visible(row.dtype) for row in rows]),
             ("calls", [str(row.count) for row in rows]),
             ("device us", [units.fixed(row.device_us, 1) for row in rows]),
             ("TFLOP/s", [units.significant(row.tflops) for row in rows]),
@@ -163,26 +163,6 @@ def roofline_table(name: str, roofline: Roofline) -> Table:
             ("of peak", [units.percent(row.share_of_peak) for row in rows]),
         ],
         names=3,
-    )
-
-
-def kernel_table(name: str, kernels: Sequence[KernelTime]) -> Table | None:
-    """The kernels with the most time."""
-    shown = sorted(kernels, key=lambda kernel: -kernel.total_us)[:_SHOWN_KERNELS]
-    if not shown:
-        return None
-    more = f", the first {len(shown)} of {len(kernels)}" if len(kernels) > len(shown) else ""
-    return figures(
-        f"Kernels of {name} by time{more}",
-        [
-            ("kernel", [units.shorten(kernel.name, _NAME_WIDTH) for kernel in shown]),
-            ("category", [kernel.category for kernel in shown]),
-            ("calls", [str(kernel.count) for kernel in shown]),
-            ("total us", [units.fixed(kernel.total_us, 1) for kernel in shown]),
-            ("mean us", [units.fixed(kernel.mean_us, 2) for kernel in shown]),
-            ("share", [units.percent(kernel.share) for kernel in shown]),
-        ],
-        names=2,
     )
 
 

@@ -42,7 +42,7 @@ def operator_plot(summary: TraceSummary) -> Plot | None:
                 Part(
                     length=operator.self_us / factor,
                     colour="active",
-                    text=f"{operator.name}\n{units.duration_us(operator.self_us)}, {units.count(operator.count, 'call')}",
+                    text=f"{units.duration_us(operator.self_us)}, {units.count(operator.count, 'call')}",
                     place=0,
                 ),
             ),
