@@ -9,6 +9,7 @@ from maskprof.reports.layout import Column, Table, columns_that_fit
 from maskprof.reports.plots.plot import Plot
 
 _CELL = "padding:3px 12px 3px 0;white-space:nowrap;"
+_MASK = "font:8px monospace;color:#3b82c4;"
 
 
 def fragment(
@@ -47,7 +48,8 @@ def table_html(table: Table) -> str:
     for row in range(table.num_rows):
         weight = "font-weight:600;" if row in table.strong_rows else ""
         cells = (
-            f'<td style="{_CELL}{weight}text-align:{column.justify}">{_words(column.cells[row])}</td>'
+            f'<td style="{_CELL}{_MASK if column.role == "mask" else weight}text-align:{column.justify}">'
+            f"{_words(column.cells[row])}</td>"
             for column in columns
         )
         rows.append(f"<tr>{''.join(cells)}</tr>")

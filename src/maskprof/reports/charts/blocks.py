@@ -68,14 +68,14 @@ def draw_block_bars(plot: BlockBarsPlot) -> Drawing:
     totals = [sum(length for _, length in bar.parts) for bar in plot.bars]
     bottom = plot.height - _BOTTOM
     y = linear(totals, bottom, _TOP, from_zero=True, num_ticks=4)
-    left = _SIDE + max(text_width(text, _FONT) for text in tick_labels(y.ticks)) + 6
+    left = _SIDE + max(text_width(text, _FONT) for text in tick_labels(y)) + 6
     slot = (plot.width - _SIDE - left) / max(1, len(plot.bars))
     width = max(1.0, slot * 0.74)
     shapes: list[Shape] = [
         Segments(ends=tuple(((left, y(t)), (plot.width - _SIDE, y(t))) for t in y.ticks), stroke="grid"),
         Words(x=_SIDE, y=14, text=plot.axis, fill="muted", size=_FONT),
     ]
-    for tick, text in zip(y.ticks, tick_labels(y.ticks), strict=True):
+    for tick, text in zip(y.ticks, tick_labels(y), strict=True):
         shapes.append(Words(x=left - 6, y=y(tick) + 4, text=text, fill="muted", size=_FONT, anchor="end"))
     starts = [left + number * slot + (slot - width) / 2 for number in range(len(plot.bars))]
     by_colour: dict[str, list[tuple[float, float, float, float]]] = {}

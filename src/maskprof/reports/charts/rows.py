@@ -179,7 +179,7 @@ class _Layout:
         ]
         if scale.low <= 0 <= scale.high:
             shapes.append(Segments(ends=(((scale(0), 4), (scale(0), self.bottom)),), stroke="muted"))
-        for tick, text in zip(scale.ticks, tick_labels(scale.ticks), strict=True):
+        for tick, text in zip(scale.ticks, tick_labels(scale), strict=True):
             shapes.append(
                 Words(x=scale(tick), y=self.bottom + 16, text=text, fill="muted", size=_FONT, anchor="middle")
             )

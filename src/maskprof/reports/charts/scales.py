@@ -4,6 +4,9 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+# A number that is longer than five digits is not read at once.
+_LONG = 1e5
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Scale:
@@ -82,17 +85,25 @@ def nice_step(rough: float, multiples: Sequence[int] = (1, 2, 5)) -> float:
     return next((m * power for m in (*multiples, 10) if m * power >= rough * (1 - 1e-9)), 10 * power)
 
 
-def tick_labels(ticks: Sequence[float]) -> list[str]:
+def tick_labels(scale: Scale) -> list[str]:
     """The ticks as text with as many decimals as tell them apart; powers of ten beyond five digits as 1e6."""
+    ticks = scale.ticks
+    if scale.log:
+        return [_power(tick) for tick in ticks]
     if not ticks:
         return []
-    if max(abs(tick) for tick in ticks) >= 1e5:  # noqa: PLR2004 - 100000 is the longest that is read at once
-        return [f"{tick:.0e}".replace("e+0", "e").replace("e+", "e") if tick else "0" for tick in ticks]
+    if max(abs(tick) for tick in ticks) >= _LONG:
+        return [_power(tick) for tick in ticks]
     for decimals in range(7):
         texts = [f"{tick:.{decimals}f}" for tick in ticks]
-        if all(
-            math.isclose(float(text), tick, rel_tol=1e-9, abs_tol=1e-12)
-            for text, tick in zip(texts, ticks, strict=True)
-        ):
+        pairs = zip(texts, ticks, strict=True)
+        if all(math.isclose(float(text), tick, rel_tol=1e-9, abs_tol=1e-12) for text, tick in pairs):
             return [text.removeprefix("-") if float(text) == 0 else text for text in texts]
     return [f"{tick:.3g}" for tick in ticks]
+
+
+def _power(tick: float) -> str:
+    if tick == 0 or 1 / _LONG < abs(tick) < _LONG:
+        return f"{tick:.6f}".rstrip("0").rstrip(".")
+    mantissa, _, exponent = f"{tick:.0e}".partition("e")
+    return f"{mantissa}e{int(exponent)}"

@@ -59,7 +59,7 @@ class Series:
 class Guide:
     """A line that is not measured: the ideal, a fit, a roof. Points in the units of the axes.
 
-    Its label stands beside its first stretch, `label_at` of the way, or where there is most room.
+    Its label stands above its first stretch, `label_at` of the way, or beside it where there is most room.
     """
 
     label: str
@@ -108,7 +108,7 @@ def draw_xy(plot: XYPlot) -> Drawing:
     ] + [y for g in plot.guides for _, y in g.points]
     top, bottom = _TOP, plot.height - _BOTTOM
     y = _scale(plot.y, ys, bottom, top)
-    left = _LEFT + max((text_width(text, _FONT) for text in tick_labels(y.ticks)), default=0.0) + 6
+    left = _LEFT + max((text_width(text, _FONT) for text in tick_labels(y)), default=0.0) + 6
     ends = _line_ends(plot)
     longest = max((text_width(label, _FONT) for _, label, _, _ in ends), default=0.0)
     if longest > _LONGEST_LABEL:
@@ -129,7 +129,7 @@ def draw_xy(plot: XYPlot) -> Drawing:
             )
         )
         if guide.label:
-            shapes.append(_guide_label(guide, points, _drawn(plot, x, y)))
+            shapes.append(_guide_label(guide, points, _drawn(plot, x, y), x.end))
     targets = []
     for number, series in enumerate(plot.series):
         shift = (number - (len(plot.series) - 1) / 2) * plot.apart
@@ -171,9 +171,9 @@ def _frame(plot: XYPlot, x: Scale, y: Scale) -> list[Shape]:
             anchor="middle",
         ),
     ]
-    for tick, text in zip(y.ticks, tick_labels(y.ticks), strict=True):
+    for tick, text in zip(y.ticks, tick_labels(y), strict=True):
         shapes.append(Words(x=x.start - 6, y=y(tick) + 4, text=text, fill="muted", size=_FONT, anchor="end"))
-    for tick, text in zip(x.ticks, tick_labels(x.ticks), strict=True):
+    for tick, text in zip(x.ticks, tick_labels(x), strict=True):
         shapes.append(Words(x=x(tick), y=bottom + 18, text=text, fill="muted", size=_FONT, anchor="middle"))
     if y.low < 0 < y.high:
         shapes.append(Segments(ends=(((x.start, y(0)), (x.end, y(0))),), stroke="muted"))
@@ -223,21 +223,22 @@ def _drawn(plot: XYPlot, x: Scale, y: Scale) -> list[Point]:
     return found
 
 
-def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point]) -> Words:
+def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point], end: float) -> Words:
     """The label below or above its line, where it is farthest from what is measured."""
     (x0, y0), (x1, y1) = points[0], points[1]
     width = text_width(guide.label, _FONT)
 
     def place(share: float, above: bool) -> Point:
         x, y = x0 + share * (x1 - x0), y0 + share * (y1 - y0)
-        return (x - width - 4, y - 6) if above else (x + 6, y + 15)
+        return (x - width - 4, y - 6) if above else (min(x + 6, end - width), y + 15)
 
     def room(at: Point) -> float:
         middle = at[0] + width / 2, at[1] - _FONT / 3
         return min((math.hypot((px - middle[0]) / 2, py - middle[1]) for px, py in drawn), default=0.0)
 
     if guide.label_at is not None:
-        best = place(guide.label_at, above=False)
+        at = x0 + guide.label_at * (x1 - x0), y0 + guide.label_at * (y1 - y0)
+        best = min(at[0], end - width), at[1] - 6
     else:
         shares = [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85]
         best = max((place(share, above) for above in (False, True) for share in shares), key=room)
