@@ -102,7 +102,7 @@ def run_table(runs: Sequence[Named]) -> Table:
         values = [_text(result.config.get(name)) for _, result in runs]
         if len(set(values)) > 1 and name not in ("output_dir", "trace_dir"):
             rows[name] = values
-    columns = [("", list(rows))]
+    columns = [("what", list(rows))]
     columns += [(run, [values[place] for values in rows.values()]) for place, (run, _) in enumerate(runs)]
     return figures("The runs", columns, names=len(columns))
 
