@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 # A number that is longer than five digits is not read at once.
 _LONG = 1e5
+# A span that is smaller, of one or of its own values, has no ticks that could be told apart.
+_NOTHING = 1e-9
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -44,8 +46,8 @@ def linear(
     low, high = (min(finite), max(finite)) if finite else (0.0, 1.0)
     if from_zero:
         low, high = min(0.0, low), max(0.0, high)
-    if high <= low:
-        reach = abs(high) / 10 or 1.0
+    if high - low <= _NOTHING * max(1.0, abs(low), abs(high)):
+        reach = max(abs(high) / 10, _NOTHING) if abs(high) > _NOTHING else 1.0
         low, high = low - (0.0 if from_zero and low == 0 else reach), high + reach
     step = nice_step((high - low) / num_ticks)
     if whole:
