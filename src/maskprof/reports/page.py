@@ -78,7 +78,7 @@ def page_of(runs: Sequence[Run]) -> Page:
     only = runs[0] if len(runs) == 1 else None
     title = only.result.model.name if only else f"{len(runs)} runs compared"
     comparison = () if only else comparison_sections([(run.name, run.result) for run in runs])
-    return Page(title=title, comparison=comparison, parts=tuple(_part(run) for run in runs))
+    return Page(title=title, comparison=comparison, parts=tuple(_part(run, titled=only is not None) for run in runs))
 
 
 def plots_of(runs: Sequence[Run]) -> tuple[Plot, ...]:
@@ -90,11 +90,13 @@ def plots_of(runs: Sequence[Run]) -> tuple[Plot, ...]:
     return tuple(plot for section in sections for plot in section.plots)
 
 
-def _part(run: Run) -> Part:
+def _part(run: Run, *, titled: bool) -> Part:
     result = run.result
+    words = subject(result)
     return Part(
         name=run.name,
-        subject=subject(result),
+        # The model's name is the title of a page of one run already.
+        subject=words.removeprefix(f"{result.model.name} · ") if titled else words,
         headline=headline(result),
         findings=findings(result),
         warnings=warnings(result),

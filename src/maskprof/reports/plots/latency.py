@@ -196,7 +196,9 @@ def _table(
     summaries = [summary for _, points in present for summary in points]
     found = [_must(summary, phase) for summary in summaries]
     decimals = units.decimals_for([statistics.p50 * scale for statistics in found])
-    columns = [
+    lines = [line.label for line, points in present for _ in points]
+    columns = [("line", lines)] if len(present) > 1 else []
+    columns += [
         ("configuration", [summary.configuration.name for summary in summaries]),
         ("active blocks", [str(summary.configuration.num_active_blocks) for summary in summaries]),
     ]
@@ -205,4 +207,4 @@ def _table(
         cells = [units.fixed(None if value is None else value * scale, decimals) for value in values]
         columns.append((f"{heading}, {unit}", cells))
     columns.append(("samples", [str(summary.num_samples) for summary in summaries]))
-    return figures(title, columns)
+    return figures(title, columns, names=2 if len(present) > 1 else 1)
