@@ -7,7 +7,7 @@ from itertools import groupby
 from maskprof.reports.charts.palette import Theme, colours
 from maskprof.reports.charts.shapes import Boxes, Dots, Drawing, Line, Mark, Point, Segments, Shape, Words
 
-_FONTS = "system-ui, 'Segoe UI', Roboto, 'Helvetica Neue', Arial, sans-serif"
+_FONTS = "Helvetica, Arial, 'Liberation Sans', 'DejaVu Sans', sans-serif"
 
 
 def inline_svg(drawing: Drawing) -> str:
