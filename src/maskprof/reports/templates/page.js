@@ -57,7 +57,8 @@
       } else if (event.key === "Home") next = 0;
       else if (event.key === "End") next = last;
       else if (event.key === "Escape") { this.leave(); return; }
-      else if (event.key === "Enter") { this.open(); return; }
+      // Else the same key press would close what it opened, since the focus goes there.
+      else if (event.key === "Enter") { event.preventDefault(); this.open(); return; }
       else return;
       event.preventDefault();
       if (next < 0 || next > last) return;
