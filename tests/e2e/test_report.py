@@ -31,7 +31,10 @@ def test_the_report_of_a_real_run(ran):
     assert said.out == "Report  results/transformer_blocks_mask/report.html\n"
     page = ReadPage(path.read_text(encoding="utf-8"))
     assert page.lines[0] == "molmoe-tiny"
-    assert any(re.match(r"first-08-of-16 \| 8 \| \[mask 1{8}0{8}\] \| [\d.]+ ±[\d.]+ \|", line) for line in page.lines)
+    assert any(
+        re.match(r"first-08-of-16 \| 8 \| \[mask 1{8}0{8}\] \| [\d.]+ ±[\d.]+ \|", line)
+        for line in page.lines
+    )
     traces = [a["href"] for a in page.of("a") if "trace.json" in a["href"]]
     assert len(traces) == 2
     assert all((path.parent / href).is_file() for href in traces)

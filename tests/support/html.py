@@ -3,7 +3,23 @@
 from html.parser import HTMLParser
 
 _NO_END = {"meta", "br", "img", "link", "input", "hr"}
-_BLOCKS = {"p", "li", "tr", "h1", "h2", "h3", "h4", "h5", "caption", "summary", "title", "footer", "div", "ul", "table"}
+_BLOCKS = {
+    "p",
+    "li",
+    "tr",
+    "h1",
+    "h2",
+    "h3",
+    "h4",
+    "h5",
+    "caption",
+    "summary",
+    "title",
+    "footer",
+    "div",
+    "ul",
+    "table",
+}
 
 
 class ReadPage(HTMLParser):

@@ -80,7 +80,9 @@ def test_a_result_plots(result, tmp_path):
     assert (tmp_path / "a.PNG").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(ConfigError, match=r"ends in neither .svg nor .png"):
         result.plot().save(tmp_path / "a.pdf")
-    with pytest.raises(ConfigError, match="there is no plot 'latency'; there are latency-prefill, latency-decode"):
+    with pytest.raises(
+        ConfigError, match="there is no plot 'latency'; there are latency-prefill, latency-decode"
+    ):
         result.plot("latency")
 
 

@@ -78,7 +78,9 @@ def page_of(runs: Sequence[Run]) -> Page:
     only = runs[0] if len(runs) == 1 else None
     title = only.result.model.name if only else f"{len(runs)} runs compared"
     comparison = () if only else comparison_sections([(run.name, run.result) for run in runs])
-    return Page(title=title, comparison=comparison, parts=tuple(_part(run, titled=only is not None) for run in runs))
+    return Page(
+        title=title, comparison=comparison, parts=tuple(_part(run, titled=only is not None) for run in runs)
+    )
 
 
 def plots_of(runs: Sequence[Run]) -> tuple[Plot, ...]:

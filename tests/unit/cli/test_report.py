@@ -38,7 +38,11 @@ def gpu_trace():
 
 
 def links(path):
-    return {a["href"]: None for a in ReadPage(path.read_text(encoding="utf-8")).of("a") if not a["href"].startswith("#")}
+    return {
+        a["href"]: None
+        for a in ReadPage(path.read_text(encoding="utf-8")).of("a")
+        if not a["href"].startswith("#")
+    }
 
 
 def test_the_page_is_beside_the_result(folder, capsys):
@@ -113,7 +117,10 @@ def test_several_runs(folder, capsys):
 
 def test_plots_as_files(folder, capsys):
     assert main(["report", str(folder), "--svg", "plots", "--png", "pictures"]) == 0
-    assert capsys.readouterr().out.splitlines()[1:] == ["SVG     plots/  (12 plots)", "PNG     pictures/  (12 plots)"]
+    assert capsys.readouterr().out.splitlines()[1:] == [
+        "SVG     plots/  (12 plots)",
+        "PNG     pictures/  (12 plots)",
+    ]
     assert Path("plots/latency-prefill.svg").read_text(encoding="utf-8").startswith("<svg xmlns")
     assert Path("pictures/latency-prefill.png").read_bytes().startswith(b"\x89PNG")
 
@@ -123,7 +130,10 @@ def test_plots_as_files(folder, capsys):
     [
         (["nowhere"], "nowhere holds no result: there is no exp3_transformer_blocks_mask_results.json in it"),
         (["results/mine", "nowhere"], "nowhere holds no result"),
-        (["results/mine", "--html", "results"], "--html results is a folder: name a file, such as results/report.html"),
+        (
+            ["results/mine", "--html", "results"],
+            "--html results is a folder: name a file, such as results/report.html",
+        ),
         (["results/mine", "--html", "a-file/page.html"], "a-file cannot be written to"),
         (["results/mine", "--png", "a-file"], "a-file cannot be written to"),
         (["damaged"], "damaged/exp3_transformer_blocks_mask_results.json is not valid JSON"),

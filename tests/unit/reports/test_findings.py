@@ -21,7 +21,9 @@ def test_key_figures():
 def test_a_slope_that_may_be_none_is_no_key_figure():
     result = make_result()
     unclear = tuple(replace(fit, slope_ci95=(-1.0, 3.0)) for fit in result.fits)
-    assert values(replace(result, fits=unclear)) == [("1.75 us", "on the host for each skipped block and decode step")]
+    assert values(replace(result, fits=unclear)) == [
+        ("1.75 us", "on the host for each skipped block and decode step")
+    ]
     assert key_figures(replace(result, summary=())) == ()
 
 
@@ -62,7 +64,9 @@ def test_what_cannot_be_told_from_zero_is_no_figure():
 
 def test_a_machine_that_drifts_is_named():
     drifting = [sentence for sentence in findings(make_result()) if "drifted" in sentence]
-    assert drifting[0].startswith("The machine drifted: prefill was 4.1 % slower in the last third of the run")
+    assert drifting[0].startswith(
+        "The machine drifted: prefill was 4.1 % slower in the last third of the run"
+    )
     result = make_result()
     steady = replace(result, samples=tuple(s for s in result.samples if s.sample_id == 2))
     assert not any("drifted" in sentence for sentence in findings(steady))

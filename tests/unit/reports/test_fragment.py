@@ -36,5 +36,12 @@ def test_title_sentences_plots_and_tables():
 
 @pytest.mark.parametrize("attack", ["<img onerror=x>", "\x00\x1b", "</svg><script>"])
 def test_names_stay_text(attack):
-    page = ReadPage(fragment(attack, [attack], (), [Table(title=attack, columns=(Column(key="a", title=attack, cells=(attack,)),))]))
+    page = ReadPage(
+        fragment(
+            attack,
+            [attack],
+            (),
+            [Table(title=attack, columns=(Column(key="a", title=attack, cells=(attack,)),))],
+        )
+    )
     assert page.names() <= {"div", "p", "table", "caption", "thead", "tbody", "tr", "th", "td"}

@@ -20,7 +20,12 @@ def test_a_row_per_configuration():
     row = rows[1]
     assert row["mask"] == "1111111100000000"
     assert (row["num_active_blocks"], row["num_total_blocks"], row["num_samples"]) == (8, 16, 5)
-    assert (row["skip_mode"], row["dummy_cache"], row["mask_on"], row["num_crops"]) == ("mask", "virtual", "host", None)
+    assert (row["skip_mode"], row["dummy_cache"], row["mask_on"], row["num_crops"]) == (
+        "mask",
+        "virtual",
+        "host",
+        None,
+    )
     assert row["prefill_p50_ms"] == pytest.approx(11.616)
     assert row["prefill_p50_low95_ms"] < row["prefill_p50_ms"] < row["prefill_p50_high95_ms"]
 
@@ -62,7 +67,12 @@ def test_intervals_are_two_columns():
     fit = run_rows(make_result(), "fits")[0]
     assert fit["slope_low95"] <= fit["slope_ms_per_block"] <= fit["slope_high95"]
     knobs = run_rows(make_result(knob_configurations(num_crops=(1, 2, 4))), "knob_fits")[0]
-    assert {"halving_knob_ms", "halving_knob_ms_low95", "halving_knob_ms_high95", "held_num_crops"} <= knobs.keys()
+    assert {
+        "halving_knob_ms",
+        "halving_knob_ms_low95",
+        "halving_knob_ms_high95",
+        "held_num_crops",
+    } <= knobs.keys()
 
 
 @pytest.mark.parametrize("table", RUN_TABLES)
@@ -70,7 +80,9 @@ def test_rows_of_a_table_have_the_same_columns_and_plain_values(table):
     failed = make_result(failures=(Failure(configuration="a", stage="measuring", error="no"),))
     rows = run_rows(failed, table)
     assert {tuple(row) for row in rows} <= {tuple(rows[0])} if rows else table == "knob_fits"
-    assert all(isinstance(value, int | float | str | bool | tuple | None) for row in rows for value in row.values())
+    assert all(
+        isinstance(value, int | float | str | bool | tuple | None) for row in rows for value in row.values()
+    )
 
 
 @pytest.mark.parametrize("summary", [gpu_summary(), cpu_summary()], ids=["gpu", "cpu"])
@@ -94,5 +106,13 @@ def test_tables_of_a_comparison(table):
     row = DiffRow(key="a", count_a=1, count_b=2, us_a=3.0, us_b=5.0, status="slower")
     found = {name: (row,) for name in DIFF_TABLES if name != "blocks"}
     diff = TraceDiff(a=make_facts("a"), b=make_facts("b"), headline=(), blocks={"prefill": (row,)}, **found)
-    expected = {"key": "a", "count_a": 1, "count_b": 2, "us_a": 3.0, "us_b": 5.0, "status": "slower", "delta_us": 2.0}
+    expected = {
+        "key": "a",
+        "count_a": 1,
+        "count_b": 2,
+        "us_a": 3.0,
+        "us_b": 5.0,
+        "status": "slower",
+        "delta_us": 2.0,
+    }
     assert diff_rows(diff, table) == [({"phase": "prefill"} if table == "blocks" else {}) | expected]

@@ -3,6 +3,7 @@ import hashlib
 import json
 import re
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 from hypothesis import given
@@ -45,7 +46,10 @@ def data_of(page):
 
 
 def test_the_page_says_what_was_found(golden):
-    golden("report_counts.txt", "\n".join(read(run(links=(Link(label="a file", href="a.json", note="all"),))).lines))
+    golden(
+        "report_counts.txt",
+        "\n".join(read(run(links=(Link(label="a file", href="a.json", note="all"),))).lines),
+    )
 
 
 def test_several_runs(golden):
@@ -81,7 +85,9 @@ def test_the_policy_allows_the_pages_own_script_and_style_and_nothing_else():
 def test_names_stay_text(attack):
     plain = make_result(device=True)
     configurations = tuple(replace(c, name=f"{attack}{c.name}") for c in plain.configurations)
-    renamed = make_result(configurations, device=True, failures=(Failure(configuration=attack, stage=attack, error=attack),))
+    renamed = make_result(
+        configurations, device=True, failures=(Failure(configuration=attack, stage=attack, error=attack),)
+    )
     attacked = replace(
         renamed,
         model=replace(plain.model, name=attack, source=attack, architecture=attack, dtype=attack),
@@ -120,7 +126,12 @@ def test_names_stay_text(attack):
     assert data_of(page)["plots"].keys() >= {"r0-latency-prefill", "compare-prefill"}
 
 
-@given(st.recursive(st.text() | st.integers() | st.none(), lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner)))
+@given(
+    st.recursive(
+        st.text() | st.integers() | st.none(),
+        lambda inner: st.lists(inner) | st.dictionaries(st.text(), inner),
+    )
+)
 def test_json_in_a_script_is_itself_and_never_markup(value):
     text = json_for_script(value)
     assert json.loads(text) == value
@@ -148,7 +159,7 @@ def test_headings_go_down_one_level_at_a_time():
         levels = [int(name[1]) for name, _ in read(*runs).elements if re.fullmatch(r"h\d", name)]
         assert levels[0] == 1
         assert levels.count(1) == 1
-        assert all(after - before <= 1 for before, after in zip(levels, levels[1:], strict=False))
+        assert all(after - before <= 1 for before, after in pairwise(levels))
 
 
 def test_ids_are_unique_and_links_inside_the_page_lead_somewhere():
@@ -175,7 +186,9 @@ def test_links_that_lead_nowhere_are_no_links():
         replace(make_result(), summary=(), samples=(), fits=(), attribution=()),
         replace(make_result(), configurations=(*make_result().configurations, make_configuration(2))),
         make_result(knob_configurations(num_crops=(1, 2, 4), prompt_tokens=(8, 16, 32))),
-        make_result([make_configuration(n, 16, v) for v in (Variant(), Variant(skip_mode="splice")) for n in (8, 16)]),
+        make_result(
+            [make_configuration(n, 16, v) for v in (Variant(), Variant(skip_mode="splice")) for n in (8, 16)]
+        ),
     ],
     ids=["one", "full only", "text, one token", "nothing measured", "one missing", "knobs", "variants"],
 )

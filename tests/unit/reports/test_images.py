@@ -21,7 +21,9 @@ def test_the_main_plots_of_a_run():
 
 def test_of_several_runs_the_plots_that_have_them_all():
     other = make_result([make_configuration(8), make_configuration(16)])
-    names = [plot.name for plot in plots_of([Run(name="a", result=make_result()), Run(name="b", result=other)])]
+    names = [
+        plot.name for plot in plots_of([Run(name="a", result=make_result()), Run(name="b", result=other)])
+    ]
     assert names[0] == "compare-prefill"
     assert all(name.startswith("compare-") for name in names)
 
@@ -40,8 +42,17 @@ def test_every_plot_is_one_file_of_each_kind(tmp_path):
 def test_svg_files_are_whole_and_use_nothing_from_elsewhere():
     for plot in PLOTS:
         root = ET.fromstring(image_bytes(plot, "svg"))
-        assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {"svg", "title", "rect", "g", "path", "text"}
-        assert not any("href" in attribute or attribute == "class" for e in root.iter() for attribute in e.attrib)
+        assert {element.tag.rpartition("}")[2] for element in root.iter()} <= {
+            "svg",
+            "title",
+            "rect",
+            "g",
+            "path",
+            "text",
+        }
+        assert not any(
+            "href" in attribute or attribute == "class" for e in root.iter() for attribute in e.attrib
+        )
         assert root.find("{*}g/{*}text").text == plot.heading
 
 

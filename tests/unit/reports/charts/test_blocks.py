@@ -28,7 +28,12 @@ def test_parts_stand_on_each_other():
         BlockBar(parts=(("cache", 4.0),), skipped=True, text="one"),
     )
     active, check, cache, skipped = of(drawing, Boxes)
-    assert [boxes.fill for boxes in (active, check, cache, skipped)] == ["active", "check", "cache", "skipped"]
+    assert [boxes.fill for boxes in (active, check, cache, skipped)] == [
+        "active",
+        "check",
+        "cache",
+        "skipped",
+    ]
     # 0 to 8 us from 100 up to 26 pixels.
     assert active.boxes[0][1::2] == pytest.approx((100 - 6 / 8 * 74, 6 / 8 * 74))
     assert check.boxes[0][1::2] == pytest.approx((26, 2 / 8 * 74))
@@ -46,7 +51,24 @@ def test_what_cannot_be_seen_is_not_drawn():
 def test_of_many_blocks_some_have_their_number():
     drawing = bars(*(BlockBar(parts=(("active", 1.0),), skipped=False, text="") for _ in range(80)))
     numbers = [words.text for words in of(drawing, Words) if words.y == 118]
-    assert numbers == ["0", "5", "10", "15", "20", "25", "30", "35", "40", "45", "50", "55", "60", "65", "70", "75"]
+    assert numbers == [
+        "0",
+        "5",
+        "10",
+        "15",
+        "20",
+        "25",
+        "30",
+        "35",
+        "40",
+        "45",
+        "50",
+        "55",
+        "60",
+        "65",
+        "70",
+        "75",
+    ]
 
 
 def heat(*rows, most=10.0):
@@ -62,7 +84,11 @@ def test_cells_are_darker_for_more_and_skipped_ones_a_stroke():
         key="k",
     )
     drawing = heat(row)
-    cells = {boxes.fill: boxes.boxes for boxes in of(drawing, Boxes) if len(boxes.boxes[0]) and boxes.boxes[0][3] == 16}
+    cells = {
+        boxes.fill: boxes.boxes
+        for boxes in of(drawing, Boxes)
+        if len(boxes.boxes[0]) and boxes.boxes[0][3] == 16
+    }
     assert {fill: len(boxes) for fill, boxes in cells.items()} == {"h0": 1, "h6": 2}
     (strokes,) = of(drawing, Segments)
     assert len(strokes.ends) == 1
@@ -73,6 +99,7 @@ def test_cells_are_darker_for_more_and_skipped_ones_a_stroke():
 
 def test_long_names_stand_above_their_cells():
     short, long = (
-        HeatRow(name=name, values=(1.0,), skipped=(False,), texts=("",)) for name in ("8", "8 blocks · mask-virtual-host")
+        HeatRow(name=name, values=(1.0,), skipped=(False,), texts=("",))
+        for name in ("8", "8 blocks · mask-virtual-host")
     )
     assert heat(short).height + 18 == heat(long).height

@@ -4,7 +4,17 @@ import pytest
 
 from maskprof.reports.charts.palette import COLOURS, NUM_HEAT, NUM_SERIES, colours, series_colour
 
-TEXT = ("ink", "muted", "ideal", "active", "check", "cache", "bad", "good", *(f"s{n}" for n in range(NUM_SERIES)))
+TEXT = (
+    "ink",
+    "muted",
+    "ideal",
+    "active",
+    "check",
+    "cache",
+    "bad",
+    "good",
+    *(f"s{n}" for n in range(NUM_SERIES)),
+)
 
 
 def luminance(colour):

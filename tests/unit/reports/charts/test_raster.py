@@ -68,7 +68,11 @@ def test_words_are_drawn_whatever_fonts_there_are(monkeypatch, fonts):
 
         # The font in Pillow itself is read by the same function, from memory.
         own = ImageFont.truetype
-        monkeypatch.setattr(ImageFont, "truetype", lambda font, *a, **o: own(font, *a, **o) if hasattr(font, "read") else nothing())
+        monkeypatch.setattr(
+            ImageFont,
+            "truetype",
+            lambda font, *a, **o: own(font, *a, **o) if hasattr(font, "read") else nothing(),
+        )
     image = picture(Words(x=2, y=14, text="10 µs · größer", size=10))
     raster._font.cache_clear()
     assert len(image.getcolors(4096)) > 5

@@ -13,7 +13,10 @@ def rows(**changes):
         "title": "t",
         "axis": "us",
         "rows": (
-            Row(name="4", values=(Value(at=2, low=1, high=3, text="two", place=0), Value(at=4, text="four", place=1))),
+            Row(
+                name="4",
+                values=(Value(at=2, low=1, high=3, text="two", place=0), Value(at=4, text="four", place=1)),
+            ),
             Row(name="8", values=(Value(at=1, text="one", place=0),), key="k8"),
         ),
         "colours": ("s0", "s1"),
@@ -60,7 +63,11 @@ def test_a_whisker_that_leaves_the_plot_has_no_end_there():
 
 def test_bars_are_parts_from_left_to_right():
     bar = Bar(
-        name="4", parts=(Part(length=3, colour="s0", text="a", place=0), Part(length=1, colour="s1", text="b", place=1))
+        name="4",
+        parts=(
+            Part(length=3, colour="s0", text="a", place=0),
+            Part(length=1, colour="s1", text="b", place=1),
+        ),
     )
     drawing = draw_bars(BarsPlot(title="t", axis="us", bars=(bar,), width=200))
     first, second = (shape.boxes[0] for shape in of(drawing, Boxes))

@@ -30,7 +30,10 @@ def inside(*shapes):
             '<path d="M1 2L3 4M5 6L7 8" class="k-grid" stroke-width="1"/>',
         ),
         (Boxes(boxes=((1, 2, 3, 4),), fill="h0"), '<path d="M1 2h3v4h-3z" class="f-h0"/>'),
-        (Boxes(boxes=((1, 2, 3, 4),), fill="h0", hollow=True), '<path d="M1 2h3v4h-3z" fill="none" class="k-h0"/>'),
+        (
+            Boxes(boxes=((1, 2, 3, 4),), fill="h0", hollow=True),
+            '<path d="M1 2h3v4h-3z" fill="none" class="k-h0"/>',
+        ),
         (
             Dots(centers=((1, 2), (3, 4)), fill="s0", radius=2.2, faint=True),
             '<path d="M1 2h0M3 4h0" class="k-s0" stroke-width="4.4" stroke-linecap="round" opacity=".55"/>',

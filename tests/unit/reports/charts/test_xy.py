@@ -13,7 +13,10 @@ def plot(**changes):
             Series(
                 label="a",
                 colour="s0",
-                marks=(Mark(x=2, y=5, low=4, high=6, text="two", key="k2"), Mark(x=4, y=10, text="four", key="k4")),
+                marks=(
+                    Mark(x=2, y=5, low=4, high=6, text="two", key="k2"),
+                    Mark(x=4, y=10, text="four", key="k4"),
+                ),
             ),
         ),
         "width": 200,
@@ -50,7 +53,21 @@ def test_an_interval_is_a_whisker_with_ends():
 
 
 def test_axes_are_labelled():
-    assert texts(plot()) == ["prefill, ms", "active blocks", "0", "2", "4", "6", "8", "10", "0", "1", "2", "3", "4"]
+    assert texts(plot()) == [
+        "prefill, ms",
+        "active blocks",
+        "0",
+        "2",
+        "4",
+        "6",
+        "8",
+        "10",
+        "0",
+        "1",
+        "2",
+        "3",
+        "4",
+    ]
 
 
 def test_one_series_needs_no_label_and_several_have_theirs_at_the_end():
@@ -60,14 +77,19 @@ def test_one_series_needs_no_label_and_several_have_theirs_at_the_end():
     )
     drawing = plot(series=two)
     labels = [words for words in of(drawing, Words) if words.text in ("low", "high")]
-    assert [(words.text, words.fill, words.series) for words in labels] == [("high", "s1", 1), ("low", "s0", 0)]
+    assert [(words.text, words.fill, words.series) for words in labels] == [
+        ("high", "s1", 1),
+        ("low", "s0", 0),
+    ]
     assert "a" not in texts(plot())
     long = tuple(Series(label=f"a very long name of {s.label}", colour="s0", marks=s.marks) for s in two)
     assert not any("long" in text for text in texts(plot(series=long)))
 
 
 def test_points_that_are_not_joined_have_no_line():
-    (series,) = (Series(label="", colour="s0", joined=False, marks=(Mark(x=1, y=1, text=""), Mark(x=1, y=2, text=""))),)
+    (series,) = (
+        Series(label="", colour="s0", joined=False, marks=(Mark(x=1, y=1, text=""), Mark(x=1, y=2, text=""))),
+    )
     assert of(plot(series=(series,)), Line) == []
 
 

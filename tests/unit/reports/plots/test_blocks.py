@@ -30,19 +30,29 @@ def test_every_block_of_every_configuration_can_be_reached():
     )
     (strokes,) = (s for s in plot.drawing.shapes if isinstance(s, Segments))
     assert len(strokes.ends) == 12 + 8 + 4
-    assert [column.cells[4] for column in plot.table.columns] == ["4", "1.8 (skipped)", "1200.0", "1200.0", "1200.0"]
+    assert [column.cells[4] for column in plot.table.columns] == [
+        "4",
+        "1.8 (skipped)",
+        "1200.0",
+        "1200.0",
+        "1200.0",
+    ]
 
 
 def test_blocks_that_are_alike_have_a_middle_shade_and_slow_ones_a_dark_one():
     result = make_result()
-    alike = {s.fill for s in overview_plots(result)[0].drawing.shapes if isinstance(s, Boxes) and len(s.boxes) > 1}
+    alike = {
+        s.fill for s in overview_plots(result)[0].drawing.shapes if isinstance(s, Boxes) and len(s.boxes) > 1
+    }
     assert alike == {"h4"}
     item = result.attribution[3]
     prefill = item.phases[0]
     slow = replace(prefill.blocks[0], host_us=9000.0)
     changed = replace(item, phases=(replace(prefill, blocks=(slow, *prefill.blocks[1:])), *item.phases[1:]))
     result = replace(result, attribution=(*result.attribution[:3], changed))
-    fills = [s for s in overview_plots(result)[0].drawing.shapes if isinstance(s, Boxes) and s.boxes[0][3] == 16]
+    fills = [
+        s for s in overview_plots(result)[0].drawing.shapes if isinstance(s, Boxes) and s.boxes[0][3] == 16
+    ]
     assert {shape.fill: len(shape.boxes) for shape in fills} == {"h4": 39, "h6": 1}
 
 
@@ -60,7 +70,12 @@ def test_one_configuration_block_by_block():
     host, skipped, device = block_plots(item)[:3]
     assert len(host.drawing.targets) == len(device.drawing.targets) == 16
     assert len(skipped.drawing.targets) == 8
-    assert [s.fill for s in skipped.drawing.shapes if isinstance(s, Boxes)] == ["check", "cache", "rest", "skipped"]
+    assert [s.fill for s in skipped.drawing.shapes if isinstance(s, Boxes)] == [
+        "check",
+        "cache",
+        "rest",
+        "skipped",
+    ]
     assert host.drawing.targets[3].text == (
         "block 3, active\nhost 1.20 ms (12 % of the phase)\ndevice 600 us\nmask check 0.0500 us\n12.0 kernels"
     )

@@ -1,4 +1,5 @@
 from dataclasses import replace
+from itertools import pairwise
 
 import pytest
 
@@ -11,7 +12,8 @@ def timed(*scales, configuration=None):
     configuration = configuration or make_configuration(16)
     result = make_result([configuration])
     samples = tuple(
-        replace(make_sample(configuration, n, scale=scale), started_s=10.0 * n) for n, scale in enumerate(scales)
+        replace(make_sample(configuration, n, scale=scale), started_s=10.0 * n)
+        for n, scale in enumerate(scales)
     )
     return replace(result, samples=samples)
 
@@ -44,14 +46,18 @@ def test_samples_stand_by_time_and_distance_from_their_median():
         "16 blocks, sample 2\n19.1 ms (-10.0 %)",
     ]
     xs = [point.x for point in points]
-    assert [after - before for before, after in zip(xs, xs[1:], strict=False)] == pytest.approx([xs[1] - xs[0]] * 4)
+    assert [after - before for before, after in pairwise(xs)] == pytest.approx(
+        [xs[1] - xs[0]] * 4
+    )
     assert points[1].y < points[0].y < points[2].y
 
 
 def test_every_round_has_its_median_where_it_has_several_samples():
     plot = drift_plots(make_result())[0]
     rounds = [target.text for target in plot.drawing.targets if target.series == 1]
-    assert rounds == [f"round {n}: median {pct} %" for n, pct in enumerate(("-2.0", "-1.0", "+0.0", "+1.0", "+2.0"))]
+    assert rounds == [
+        f"round {n}: median {pct} %" for n, pct in enumerate(("-2.0", "-1.0", "+0.0", "+1.0", "+2.0"))
+    ]
     assert [key.label for key in drift_plots(timed(1, 2, 3))[0].legend] == ["one sample"]
 
 

@@ -25,7 +25,10 @@ def test_every_phase_has_its_plot():
         "latency-total",
         "latency-vision",
     ]
-    assert names(latency_plots(make_result(vision_ms=0.0, output_tokens=1))) == ["latency-prefill", "latency-total"]
+    assert names(latency_plots(make_result(vision_ms=0.0, output_tokens=1))) == [
+        "latency-prefill",
+        "latency-total",
+    ]
 
 
 def test_points_say_what_they_are():
@@ -67,13 +70,21 @@ def test_many_settings_of_knobs_are_several_plots_and_none_is_left_out():
     result = make_result(knob_configurations(num_crops=(1, 2, 4), prompt_tokens=(8, 16, 32)))
     plots = [plot for plot in latency_plots(result) if plot.name.startswith("latency-prefill")]
     assert [plot.heading for plot in plots] == ["Prefill: crops 1", "Prefill: crops 2", "Prefill: crops 4"]
-    assert [key.label for key in plots[0].legend] == ["prompt tokens 8", "prompt tokens 16", "prompt tokens 32"]
+    assert [key.label for key in plots[0].legend] == [
+        "prompt tokens 8",
+        "prompt tokens 16",
+        "prompt tokens 32",
+    ]
     assert sum(len(plot.drawing.targets) for plot in plots) == len(result.configurations)
 
 
 def test_masks_of_one_depth_are_not_joined():
-    result = make_result([explicit_configuration((0, 1)), explicit_configuration((2, 3)), make_configuration(16)])
-    lines = [s for s in latency_plots(result)[0].drawing.shapes if type(s).__name__ == "Line" and not s.dashed]
+    result = make_result(
+        [explicit_configuration((0, 1)), explicit_configuration((2, 3)), make_configuration(16)]
+    )
+    lines = [
+        s for s in latency_plots(result)[0].drawing.shapes if type(s).__name__ == "Line" and not s.dashed
+    ]
     assert lines == []
 
 

@@ -23,7 +23,9 @@ from tests.support.trace_summaries import cpu_summary, gpu_summary, make_facts
 
 
 def cells(table, heading):
-    return next(column.cells for column in table.columns if column.title.replace("\n", " ").strip() == heading)
+    return next(
+        column.cells for column in table.columns if column.title.replace("\n", " ").strip() == heading
+    )
 
 
 def test_knobs_have_a_row_each_and_three_savings():
@@ -51,7 +53,9 @@ def test_kernel_categories_are_parts_of_a_bar():
 
 def test_more_categories_than_colours_are_gathered():
     summary = gpu_summary()
-    many = tuple(replace(summary.whole.categories[0], category=f"c{n}", total_us=100.0 - n) for n in range(12))
+    many = tuple(
+        replace(summary.whole.categories[0], category=f"c{n}", total_us=100.0 - n) for n in range(12)
+    )
     traces = {"a": replace(summary, whole=replace(summary.whole, categories=many))}
     plot = category_plot(traces, {})
     assert [key.label for key in plot.legend] == ["c0", "c1", "c2", "c3", "c4", "c5", "c6", "others"]
@@ -64,14 +68,18 @@ def test_the_devices_time_is_busy_and_idle_by_cause():
     device = summary.whole.device
     widths = [shape.boxes[0][2] for shape in plot.drawing.shapes if isinstance(shape, Boxes)]
     parts = (device.busy_us, device.idle_launch_us, device.idle_gap_us, device.idle_other_us)
-    assert [width / sum(widths) for width in widths] == pytest.approx([part / device.span_us for part in parts])
+    assert [width / sum(widths) for width in widths] == pytest.approx(
+        [part / device.span_us for part in parts]
+    )
     assert device_plot({"a": cpu_summary()}, {}) is None
 
 
 def test_the_roofline_has_a_point_per_operator_and_the_roofs():
     plot = roofline_plot("first-08-of-16", gpu_summary().roofline)
     assert len(plot.drawing.targets) == len(gpu_summary().roofline.rows)
-    assert plot.drawing.targets[0].text.startswith("aten::addmm [1, 2048] x [2048, 8192] bf16\n0.840 TFLOP/s, 839 GB/s")
+    assert plot.drawing.targets[0].text.startswith(
+        "aten::addmm [1, 2048] x [2048, 8192] bf16\n0.840 TFLOP/s, 839 GB/s"
+    )
     texts = [shape.text for shape in plot.drawing.shapes if isinstance(shape, Words)]
     assert {"3350 GB/s", "bf16 989 TFLOP/s"} <= set(texts)
     assert "fp32 66.9 TFLOP/s" not in texts, "a roof that no operator is under"
@@ -99,7 +107,9 @@ def test_runs_are_lines_of_one_plot():
 
 def test_runs_with_different_ways_of_skipping_share_plots_by_way():
     other = make_result([make_configuration(n, 16, Variant(skip_mode="splice")) for n in (8, 16)])
-    plots = [p for p in overlay_plots([("a", make_result()), ("b", other)]) if p.name.startswith("compare-prefill")]
+    plots = [
+        p for p in overlay_plots([("a", make_result()), ("b", other)]) if p.name.startswith("compare-prefill")
+    ]
     assert [plot.heading for plot in plots] == ["Prefill: mask-virtual-host", "Prefill: splice"]
 
 
@@ -127,7 +137,9 @@ def test_what_differs_between_runs_is_told():
     one, other = runs()
     changed = replace(other[1], config={**other[1].config, "batch_size": 4, "output_dir": "elsewhere"})
     table = run_table([one, ("there", changed)])
-    rows = dict(zip(table.columns[0].cells, zip(*(c.cells for c in table.columns[1:]), strict=True), strict=True))
+    rows = dict(
+        zip(table.columns[0].cells, zip(*(c.cells for c in table.columns[1:]), strict=True), strict=True)
+    )
     assert rows["batch_size"] == ("1", "4")
     assert "output_dir" not in rows
     assert rows["samples"] == ("20", "10")
@@ -145,7 +157,9 @@ def test_short_names():
     assert described(knobs[0], names) == "8 blocks · crops 1: 8 of 16 blocks"
 
 
-@pytest.mark.parametrize(("text", "expected"), [("decode_per_token", "decode-per-token"), ("../x <y>", "x-y"), ("ü", "")])
+@pytest.mark.parametrize(
+    ("text", "expected"), [("decode_per_token", "decode-per-token"), ("../x <y>", "x-y"), ("ü", "")]
+)
 def test_slugs_are_fit_for_files(text, expected):
     assert slug(text) == expected
 
@@ -162,11 +176,14 @@ def test_plots_of_one_trace():
 
 def test_plots_of_two_traces_have_the_largest_changes():
     rows = tuple(
-        DiffRow(key=f"op{n}", count_a=1, count_b=1, us_a=10.0, us_b=10.0 + n, status="slower") for n in range(20)
+        DiffRow(key=f"op{n}", count_a=1, count_b=1, us_a=10.0, us_b=10.0 + n, status="slower")
+        for n in range(20)
     )
-    diff = TraceDiff(a=make_facts("a"), b=make_facts("b"), headline=(), phases=(), operators=rows, blocks={"prefill": rows})
+    diff = TraceDiff(
+        a=make_facts("a"), b=make_facts("b"), headline=(), phases=(), operators=rows, blocks={"prefill": rows}
+    )
     blocks, operators = diff_plots(diff)
     assert operators.heading == "Operators, the 12 largest changes of 20"
     assert operators.drawing.targets[0].text == "op19\nA: 10.0 us\nslower"
     # Blocks stay in the order of the model.
-    assert [row for row in blocks.table.columns[0].cells] == [f"op{n}" for n in range(8, 20)]
+    assert list(blocks.table.columns[0].cells) == [f"op{n}" for n in range(8, 20)]
