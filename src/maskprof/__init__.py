@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from maskprof.models.blocks import find_blocks
     from maskprof.notebook import analyze, diff, load_result
     from maskprof.skipping.wrapper import BlockMaskWrapper
-    from maskprof.traces.reader import read_trace
+    from maskprof.traces.finding import find_traces
+    from maskprof.traces.reader import read_trace, read_traces
 
 _HOMES = {
     "BlockMask": "maskprof.masks.mask",
@@ -35,8 +36,10 @@ _HOMES = {
     "analyze": "maskprof.notebook",
     "diff": "maskprof.notebook",
     "find_blocks": "maskprof.models.blocks",
+    "find_traces": "maskprof.traces.finding",
     "load_result": "maskprof.notebook",
     "read_trace": "maskprof.traces.reader",
+    "read_traces": "maskprof.traces.reader",
 }
 
 __all__ = [
@@ -52,8 +55,10 @@ __all__ = [
     "analyze",
     "diff",
     "find_blocks",
+    "find_traces",
     "load_result",
     "read_trace",
+    "read_traces",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskprof.analysis import analyze as analysis
 from maskprof.analysis import compare
-from maskprof.errors import ConfigError
+from maskprof.errors import ConfigError, ResultError
 from maskprof.reports.cost_tables import closure_table
 from maskprof.reports.diff_tables import diff_subject, diff_tables
 from maskprof.reports.findings import findings, warnings
@@ -84,7 +84,7 @@ class LoadedResult(RunResult):
 
         Raises:
             ConfigError: there is no such table.
-            ImportError: pandas is not installed.
+            ResultError: pandas is not installed.
         """
         return _frame(run_rows(self, _known(table, RUN_TABLES, "table")))
 
@@ -115,7 +115,7 @@ class AnalyzedTrace(TraceSummary):
 
         Raises:
             ConfigError: there is no such table.
-            ImportError: pandas is not installed.
+            ResultError: pandas is not installed.
         """
         chosen = table or ("kernels" if self.whole.kernels else "operators")
         return _frame(trace_rows(self, _known(chosen, TRACE_TABLES, "table")))
@@ -144,7 +144,7 @@ class ComparedTraces(TraceDiff):
 
         Raises:
             ConfigError: there is no such table.
-            ImportError: pandas is not installed.
+            ResultError: pandas is not installed.
         """
         return _frame(diff_rows(self, _known(table, DIFF_TABLES, "table")))
 
@@ -219,5 +219,7 @@ def _frame(rows: Sequence[Row]) -> "pd.DataFrame":
     try:
         import pandas as pd  # noqa: PLC0415 - optional, and takes a second
     except ImportError:
-        raise ImportError("data frames need pandas: pip install 'maskprof[notebook]'") from None
+        raise ResultError(
+            "to_pandas needs pandas, which is not installed: pip install 'maskprof[frames]' brings it"
+        ) from None
     return pd.DataFrame(list(rows))

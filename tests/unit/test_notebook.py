@@ -56,7 +56,7 @@ def test_a_notebook_shows_a_result(result):
 
 
 def test_a_result_becomes_data_frames(result):
-    pd = pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[notebook]'")
+    pd = pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[frames]'")
     frame = result.to_pandas()
     assert isinstance(frame, pd.DataFrame)
     assert frame.set_index("configuration").loc["first-08-of-16", "prefill_p50_ms"] == pytest.approx(11.616)
@@ -67,7 +67,7 @@ def test_a_result_becomes_data_frames(result):
 
 def test_without_pandas_the_way_to_it_is_told(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ImportError, match=r"need pandas: pip install 'maskprof\[notebook\]'"):
+    with pytest.raises(ResultError, match=r"needs pandas, which is not installed: pip install 'maskprof\[frames\]'"):
         result.to_pandas()
 
 
@@ -104,7 +104,7 @@ def test_a_trace_by_path_or_read_before(trace, given):
     page = ReadPage(shown_by_ipython(found)["text/html"])
     assert any(line.startswith("aten::mm |") for line in page.lines)
     assert found.plot().plot.name == "operators"
-    pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[notebook]'")
+    pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[frames]'")
     assert found.to_pandas()["name"].tolist() == ["aten::mm", "aten::add"]
 
 
@@ -117,5 +117,5 @@ def test_two_traces(trace, tmp_path):
     assert isinstance(found, TraceDiff)
     assert any(line.startswith("aten::mm |") for line in ReadPage(shown_by_ipython(found)["text/html"]).lines)
     assert found.plot("operators").plot.drawing.targets[0].text == "aten::mm\nA: 20.0 us\nslower"
-    pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[notebook]'")
+    pytest.importorskip("pandas", reason="needs pandas: pip install 'maskprof[frames]'")
     assert found.to_pandas().set_index("key").loc["aten::mm", "delta_us"] == 30.0

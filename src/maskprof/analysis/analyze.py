@@ -1,8 +1,11 @@
 """The recipe: from the columns of a trace to everything that is said of it."""
 
+from maskprof.analysis.blocks import find_blocks_in
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
+from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
+from maskprof.analysis.scope import narrowed
 from maskprof.analysis.trace_account import trace_account
 from maskprof.analysis.trace_facts import trace_facts
 from maskprof.results.trace_summary import DevicePeaks, TraceSummary
@@ -27,15 +30,22 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
     facts = trace_facts(trace, evidence.work)
     ranges = range_times(evidence)
     whole = whole_breakdown(evidence)
+    gap = longest_gap(trace, evidence.work, evidence.calls)
     if within is not None:
+        gap = None
         ranges, whole = ranges[:-1], ranges[-1].breakdown
     account = trace_account(evidence, whole)
+    scope, scope_launches = trace, launches
+    if within is not None:
+        scope = narrowed(trace, launches, within)
+        scope_launches = link_launches(scope)
+    blocks = find_blocks_in(scope, scope_launches)
     return TraceSummary(
         facts=facts,
-        headline=headline(facts, whole, account),
+        headline=headline(facts, whole, account, gap),
         whole=whole,
         ranges=ranges,
-        blocks=None,
+        blocks=blocks,
         roofline=None,
         account=account,
     )

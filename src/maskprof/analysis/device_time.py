@@ -63,6 +63,11 @@ def launch_floor_ns(calls: Calls) -> int:
     return min(int(forward.min()), _LONGEST_FLOOR_NS) if len(forward) else 0
 
 
+def launched_ns(calls: Calls) -> Int64s:
+    """When the host had launched what each call launches; shape (calls,)."""
+    return np.maximum(calls.start_ns + launch_floor_ns(calls), calls.end_ns)
+
+
 def whole_pieces(work: DeviceWork) -> Iterator[Pairs]:
     """All device events, of one owner."""
     for start in range(0, len(work), PIECE):
@@ -80,16 +85,15 @@ class DeviceClock:
         self._work = work
         self._launched = np.full(len(work), -1, dtype=np.int64)
         self._linked = work.call >= 0
-        launched = np.maximum(calls.start_ns + launch_floor_ns(calls), calls.end_ns)
-        self._launched[self._linked] = launched[work.call[self._linked]]
+        self._launched[self._linked] = launched_ns(calls)[work.call[self._linked]]
         self._is_communication = is_communication
         self._busy = _BusyTime(work) if others else None
         width = work.span_ns + 1
         self._sums = {column: np.zeros(owners, dtype=np.int64) for column in DeviceSums.__slots__}
-        self._all = _Union(owners, width)
-        self._kernels = _Union(owners, width)
-        self._computing = _Union(owners, width)
-        self._communicating = _Union(owners, width)
+        self._all = Union(owners, width)
+        self._kernels = Union(owners, width)
+        self._computing = Union(owners, width)
+        self._communicating = Union(owners, width)
         self._communicates = bool(is_communication.any())
 
     def add(self, pairs: Pairs) -> None:
@@ -144,7 +148,7 @@ class DeviceClock:
             np.add.at(self._sums[column], owner[chosen], values[chosen])
 
 
-class _Union:
+class Union:
     """The union of each owner's intervals, which come by owner and ascending by start."""
 
     def __init__(self, owners: int, width: int) -> None:
@@ -199,7 +203,7 @@ class _BusyTime:
     """How long the device was busy until a given time, for whatever reason."""
 
     def __init__(self, work: DeviceWork) -> None:
-        union = _Union(1, work.span_ns + 1)
+        union = Union(1, work.span_ns + 1)
         ends: list[Int64s] = []
         lengths: list[Int64s] = []
         for pairs in whole_pieces(work):

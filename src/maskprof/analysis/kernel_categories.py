@@ -23,13 +23,13 @@ CATEGORY_TABLE = tuple(CATEGORIES)
 
 _OTHER = CATEGORY_TABLE.index(OTHER)
 # What an MTIA runs is a whole compiled graph under a name of the user's; other kernels' names are judged.
-_KINDS = {Kind.KERNEL: "fused", Kind.COPY: "copy", Kind.MEMSET: "memset"}
+_KINDS = {Kind.KERNEL: "compiled", Kind.COPY: "copy", Kind.MEMSET: "memset"}
 _CODE_OF_KIND = np.array([CATEGORY_TABLE.index(_KINDS[kind]) for kind in Kind], dtype=np.int8)
 
 _BACKWARD = re.compile(r"(_backward|backward\d*)$")
 _CATEGORY_OF_PLAIN = {name: category for category, names in PLAIN_OPERATORS.items() for name in names}
 _BRACKETS = re.compile(r"[<>()]")
-_MANGLED = re.compile(r"_zn[kvr]*(?=\d)")
+_MANGLED = re.compile(r"_zn[kvr]*(?=\d)", re.IGNORECASE)
 _CLOSES = {">": "<", ")": "("}
 
 
@@ -121,7 +121,7 @@ def kernel_head(name: str) -> str:
     """A kernel's own name with its namespaces, without return type, template arguments and parameters.
 
     `void a::b<c<d>, 3>(e*)` gives `a::b`. A mangled name (`_ZN5aiter...`) gives what stands before its template
-    arguments. `name` is expected in lower case.
+    arguments.
     """
     name = name.replace("(anonymous namespace)::", "")
     if _MANGLED.match(name):
@@ -149,13 +149,12 @@ def kernel_head(name: str) -> str:
 
 def _mangled_head(name: str) -> str:
     parts: list[str] = []
-    at = re.match(r"_zn[kvr]*", name).end()  # type: ignore[union-attr]
+    prefix = _MANGLED.match(name)
+    at = prefix.end() if prefix else 0
     while digits := re.match(r"\d+", name[at:]):
         start = at + digits.end()
         at = start + int(digits[0])
         parts.append(name[start:at])
-        if name[at : at + 5] == "12_glo":
-            break
     return "::".join(parts)
 
 

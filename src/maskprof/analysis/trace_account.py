@@ -31,6 +31,7 @@ def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
         notes = (*notes, note)
     return TraceAccount(
         events_kept=read.events,
+        python_frames=read.frames,
         events_other=read.other,
         events_lost=read.lost,
         unpaired=read.unpaired,

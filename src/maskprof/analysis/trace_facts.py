@@ -6,38 +6,44 @@ import numpy as np
 
 from maskprof.analysis.device_work import DeviceWork
 from maskprof.results.trace_summary import TraceFacts
+from maskprof.traces.categories import PYTHON
 from maskprof.traces.columns import Trace
 
 _PIECE = 2**18
+_NOT_RECORDED = ("trace", "")
 
 
 def trace_facts(trace: Trace, work: DeviceWork) -> TraceFacts:
     """The trace's own figures, and what its metadata says of devices and job."""
-    job = trace.metadata.get("distributedInfo")
-    job = job if isinstance(job, dict) else {}
-    rank, world = job.get("rank"), job.get("world_size")
     return TraceFacts(
         path=trace.path,
-        events=len(trace.events),
+        events=trace.account.with_duration,
         span_us=_span_ns(trace) / 1000,
         devices=_devices(trace, work),
-        ranks=(rank,) if type(rank) is int else (),
-        world_size=world if type(world) is int else None,
+        ranks=() if trace.rank is None else (trace.rank,),
+        world_size=trace.world_size,
         shapes=bool(trace.inputs),
-        stacks="python_function" in trace.categories,
+        stacks=trace.account.frames > 0 or PYTHON in trace.categories,
         modules=any(name.startswith("nn.Module: ") for name in trace.names),
     )
 
 
 def _span_ns(trace: Trace) -> int:
     events = trace.events
-    if not len(events):
-        return 0
-    end = max(
-        int((events.ts_ns[i : i + _PIECE] + events.dur_ns[i : i + _PIECE]).max())
-        for i in range(0, len(events), _PIECE)
-    )
-    return max(end, int(events.ts_ns.max())) - int(events.ts_ns.min())
+    # The profiler writes its own time of recording as an event too; it is no part of what was recorded.
+    counts = np.array([category not in _NOT_RECORDED for category in trace.categories], dtype=np.bool_)
+    starts, ends = [], []
+    for first in range(0, len(events), _PIECE):
+        piece = slice(first, first + _PIECE)
+        chosen = counts[events.category[piece]]
+        start = events.ts_ns[piece][chosen]
+        if len(start):
+            starts.append(int(start.min()))
+            ends.append(int((start + np.maximum(events.dur_ns[piece][chosen], 0)).max()))
+    if trace.account.frames_ns is not None:
+        starts.append(trace.account.frames_ns[0])
+        ends.append(trace.account.frames_ns[1])
+    return max(ends) - min(starts) if starts else 0
 
 
 def _devices(trace: Trace, work: DeviceWork) -> tuple[str, ...]:

@@ -9,8 +9,9 @@ range, all with the same fields, so that a step is read as the whole is.
 from dataclasses import dataclass
 from typing import Literal
 
-BlockSource = Literal["ranges", "modules", "period"]
-"""How blocks were found: by our ranges, by the profiler's module ranges, by a repeating sequence of kernels."""
+BlockSource = Literal["ranges", "modules", "annotations", "period"]
+"""How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
+list of blocks, by a repeating sequence of kernels."""
 
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
@@ -22,7 +23,8 @@ class TraceFacts:
     Attributes:
         path: as given.
         events: events with a duration.
-        span_us: from the first event's start to the last one's end.
+        span_us: from the first event's start to the last one's end, of all that have a category; the event by
+            which the profiler says how long it recorded does not count.
         devices: names of the devices, one per device; empty for a trace of the host alone.
         ranks: the ranks in the file (usually one); empty where it does not say.
         world_size: how many ranks the job had; None where it does not say.
@@ -108,10 +110,13 @@ class KernelTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryTime:
-    """All device events of one category, copies and memsets among them; `share` is of all of their time."""
+    """All device events of one category, copies and memsets among them; `share` is of all of their time.
+
+    `count` is a whole number but in a block's figures, which are means per step.
+    """
 
     category: str
-    count: int
+    count: float
     total_us: float
     share: float
 
@@ -208,7 +213,8 @@ class BlockTime:
         copy_us, copy_count: copies and memsets launched inside; for a skipped block its dummy cache.
         operator_count: operators called inside, nested ones too.
         bubble_us: device idle time between the last device event launched before the block and the first one
-            after it, for a skipped block; None for others and without a device.
+            after it, for a skipped block; None for others and without a device. Skipped blocks that follow one
+            another share one bubble by their time on the host, so that bubbles can be added up.
         categories: of the kernels launched inside, per step.
     """
 
@@ -230,8 +236,8 @@ class BlockTime:
 class BlockPhase:
     """All blocks in one phase, whose `steps` they are means over.
 
-    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `outside_device_us` is
-    device time of the phase that is in no block.
+    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `device_us` is of the
+    kernels launched in the phase, `outside_device_us` the part of it that is in no block.
     """
 
     phase: str
@@ -309,6 +315,7 @@ class TraceAccount:
 
     Attributes:
         events_kept, events_other: with a duration, and without (flow arrows, counters, names).
+        python_frames: with a duration too, and passed over: no figure needs them.
         events_lost: damaged or null; `unpaired`: begins without end and the reverse.
         device_events: kernels, copies, memsets.
         linked: device events whose launch call is in the trace.
@@ -335,6 +342,7 @@ class TraceAccount:
     unclassified_pct: float
     truncated: bool
     ignored_bytes: int = 0
+    python_frames: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -10,6 +10,7 @@ DEVICE_ANNOTATION = "gpu_user_annotation"
 KERNEL = "kernel"
 MEMCPY = "gpu_memcpy"
 MEMSET = "gpu_memset"
+PYTHON = "python_function"
 MTIA = "mtia_ccp_events"
 
 # What a device does by itself: these have a launch call, found by their correlation id.

@@ -1,7 +1,11 @@
 """A trace as columns: one numpy array per field, names as integers into tables."""
 
+import os
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from importlib import import_module
+from pathlib import PurePath
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -9,9 +13,13 @@ from numpy.typing import NDArray
 
 from maskprof.traces.account import Account
 
+# Of the narrowest signed type that holds the values.
+Ints: TypeAlias = NDArray[Any]
 Int64s: TypeAlias = NDArray[np.int64]
 Int32s: TypeAlias = NDArray[np.int32]
 Bools: TypeAlias = NDArray[np.bool_]
+
+_RANK_IN_NAME = re.compile(r"rank[-_]?(\d{1,9})(?!\d)", re.IGNORECASE)
 
 
 class Inputs(NamedTuple):
@@ -33,6 +41,9 @@ class Inputs(NamedTuple):
 class Events:
     """Every event with a duration, one row each, in the file's order; all arrays have shape (events,).
 
+    The columns are read-only and of the narrowest type that holds their values (`name`, `dur_ns`, `correlation`
+    and `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
+
     Attributes:
         name, category, pid, tid: codes into the tables of the `Trace`.
         ts_ns: start, in nanoseconds, exactly as written (that is, after `baseTimeNanoseconds` where the
@@ -45,18 +56,18 @@ class Events:
         inputs: code into the table of recorded inputs; -1 where there are none.
     """
 
-    name: Int32s
-    category: Int32s
-    pid: Int32s
-    tid: Int32s
+    name: Ints
+    category: Ints
+    pid: Ints
+    tid: Ints
     ts_ns: Int64s
-    dur_ns: Int64s
-    correlation: Int64s
-    external_id: Int64s
-    stream: Int64s
-    device: Int64s
-    bytes: Int64s
-    inputs: Int32s
+    dur_ns: Ints
+    correlation: Ints
+    external_id: Ints
+    stream: Ints
+    device: Ints
+    bytes: Ints
+    inputs: Ints
 
     def __len__(self) -> int:
         return len(self.ts_ns)
@@ -91,6 +102,36 @@ class Trace:
     inputs: tuple[Inputs, ...]
     metadata: dict[str, Any]
     account: Account
+
+    @property
+    def rank(self) -> int | None:
+        """The rank in a distributed job, from the metadata or else the file's name; None where neither says."""
+        rank = self._distributed("rank")
+        if rank is None and (named := _RANK_IN_NAME.search(PurePath(self.path).name)):
+            rank = int(named[1])
+        return rank
+
+    @property
+    def world_size(self) -> int | None:
+        """How many ranks the job had, from the metadata; None where it does not say."""
+        return self._distributed("world_size")
+
+    def to_pandas(self) -> Any:
+        """All events as a `pandas.DataFrame`, names resolved; the columns are those of `traces.frames`."""
+        return import_module("maskprof.traces.frames").to_pandas(self)
+
+    def to_polars(self) -> Any:
+        """All events as a `polars.DataFrame`, names resolved; the columns are those of `traces.frames`."""
+        return import_module("maskprof.traces.frames").to_polars(self)
+
+    def to_parquet(self, path: str | os.PathLike[str]) -> None:
+        """Write all events to a Parquet file, names resolved; the columns are those of `traces.frames`."""
+        import_module("maskprof.traces.frames").to_parquet(self, path)
+
+    def _distributed(self, key: str) -> int | None:
+        info = self.metadata.get("distributedInfo")
+        value = info.get(key) if isinstance(info, dict) else None
+        return value if isinstance(value, int) and not isinstance(value, bool) and value >= 0 else None
 
     def in_categories(self, categories: Iterable[str]) -> Bools:
         """Which events are of one of `categories`; shape (events,)."""
