@@ -50,7 +50,7 @@ def key_figures(result: RunResult) -> tuple[Figure, ...]:
 
 def findings(result: RunResult) -> tuple[str, ...]:
     """Sentences beside the headline, each with its figures; those without figures are left out."""
-    found = [_skip_sentence(result), *_drift_sentences(result), _line_sentence(result)]
+    found = [_skip_sentence(result), _drift_sentence(result), _line_sentence(result)]
     return tuple(sentence for sentence in found if sentence)
 
 
@@ -132,17 +132,19 @@ def _skip_sentence(result: RunResult) -> str:
     )
 
 
-def _drift_sentences(result: RunResult) -> list[str]:
-    found = []
+def _drift_sentence(result: RunResult) -> str:
+    parts = []
     for phase in ("prefill", "decode_per_token"):
         drift = overall_drift(result, phase)
         if drift is not None and abs(drift) > _CLEAR_DRIFT:
-            found.append(
-                f"The machine drifted: {PHASE_LABELS[phase]} was {units.percent(abs(drift))} "
-                f"{'slower' if drift > 0 else 'faster'} in the last third of the run than in the first. Rounds are "
-                "interleaved, so all configurations share it."
-            )
-    return found
+            way = "slower" if drift > 0 else "faster"
+            parts.append(f"{PHASE_LABELS[phase]} got {units.percent(abs(drift))} {way}")
+    if not parts:
+        return ""
+    return (
+        f"The machine drifted: from the first third of the run to the last, {' and '.join(parts)}. Rounds are "
+        "interleaved, so all configurations share it."
+    )
 
 
 def _line_sentence(result: RunResult) -> str:

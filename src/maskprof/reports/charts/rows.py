@@ -47,7 +47,7 @@ class Row:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RowsPlot:
-    """Rows over one axis that holds zero. `colours` and `hollow` are by series.
+    """Rows over one axis that holds zero. `colours` and `hollow` are by series, which stand `apart` in each row.
 
     `reach`, where given, is how far from zero the axis goes at the most; whiskers that go farther leave the plot,
     and figures that are farther stand at its edge.
@@ -59,6 +59,7 @@ class RowsPlot:
     colours: tuple[str, ...]
     hollow: frozenset[int] = frozenset()
     reach: float | None = None
+    apart: float = 5.0
     width: float = 420.0
 
 
@@ -104,7 +105,7 @@ def draw_rows(plot: RowsPlot) -> Drawing:
     targets = []
     for number, row in enumerate(plot.rows):
         for value in row.values:
-            y = layout.line(number) + (value.place - (len(plot.colours) - 1) / 2) * 5
+            y = layout.line(number) + (value.place - (len(plot.colours) - 1) / 2) * plot.apart
             colour, x = plot.colours[value.place], scale(cut(value.at))
             if value.low is not None and value.high is not None:
                 low, high = scale(cut(value.low)), scale(cut(value.high))

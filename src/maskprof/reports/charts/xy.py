@@ -129,7 +129,7 @@ def draw_xy(plot: XYPlot) -> Drawing:
             )
         )
         if guide.label:
-            shapes.append(_guide_label(guide, points, _drawn(plot, x, y), x.end))
+            shapes.append(_guide_label(guide, points, _drawn(plot, x, y), (x.end, bottom)))
     targets = []
     for number, series in enumerate(plot.series):
         shift = (number - (len(plot.series) - 1) / 2) * plot.apart
@@ -223,8 +223,12 @@ def _drawn(plot: XYPlot, x: Scale, y: Scale) -> list[Point]:
     return found
 
 
-def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point], end: float) -> Words:
-    """The label below or above its line, where it is farthest from what is measured."""
+def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point], corner: Point) -> Words:
+    """The label below or above its line, where it is farthest from what is measured.
+
+    `corner` is the lower right one of the plot, beyond which it may not go.
+    """
+    end, bottom = corner
     (x0, y0), (x1, y1) = points[0], points[1]
     width = text_width(guide.label, _FONT)
 
@@ -233,6 +237,8 @@ def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point], 
         return (x - width - 4, y - 6) if above else (min(x + 6, end - width), y + 15)
 
     def room(at: Point) -> float:
+        if at[1] > bottom - 4:
+            return -1.0
         middle = at[0] + width / 2, at[1] - _FONT / 3
         return min((math.hypot((px - middle[0]) / 2, py - middle[1]) for px, py in drawn), default=0.0)
 

@@ -5,13 +5,12 @@ from collections.abc import Sequence
 from maskprof.reports import units
 from maskprof.reports.charts.palette import series_colour
 from maskprof.reports.charts.rows import Row, RowsPlot, Value, draw_rows
-from maskprof.reports.charts.shapes import MARKS
 from maskprof.reports.columns import PHASE_LABELS
 from maskprof.reports.headline import leading_group
 from maskprof.reports.layout import Column, Table
 from maskprof.reports.plots.labels import group_names, short_names
 from maskprof.reports.plots.latency import PHASES, Line, lines_plot
-from maskprof.reports.plots.plot import Key, Plot, figures, slug
+from maskprof.reports.plots.plot import Plot, figures, slug
 from maskprof.reports.tables import Group, full_summaries, group_of
 from maskprof.results.schema import Configuration, ConfigurationSummary, Fit, RunResult, Statistics
 
@@ -43,9 +42,16 @@ def slope_plots(runs: Sequence[Named]) -> tuple[Plot, ...]:
         unit = units.time_unit(fit.slope_ms_per_block * 1e3 for _, fit in found)
         scale = 1e3 / units.time_factor(unit)
         heading = f"What an active block adds to {PHASE_LABELS[phase]}"
-        rows = tuple(Row(name=name, values=(_slope(fit, scale),)) for name, fit in found)
+        # A run has the colour and the mark that it has in the plots above.
+        places = {name: place for place, (name, _) in enumerate(runs)}
         drawing = draw_rows(
-            RowsPlot(title=f"{heading}, {unit}", axis=f"{unit} per active block", rows=rows, colours=("s0",))
+            RowsPlot(
+                title=f"{heading}, {unit}",
+                axis=f"{unit} per active block",
+                rows=tuple(Row(name=name, values=(_slope(fit, scale, places[name]),)) for name, fit in found),
+                colours=tuple(series_colour(place) for place in range(len(runs))),
+                apart=0.0,
+            )
         )
         plots.append(
             Plot(
@@ -107,14 +113,6 @@ def run_table(runs: Sequence[Named]) -> Table:
     return figures("The runs", columns, names=len(columns))
 
 
-def run_legend(runs: Sequence[Named]) -> tuple[Key, ...]:
-    """The runs' colours and marks, the same in every plot that has them all."""
-    return tuple(
-        Key(colour=series_colour(place), label=name, mark=MARKS[place % len(MARKS)])
-        for place, (name, _) in enumerate(runs)
-    )
-
-
 def _lines(runs: Sequence[Named], group: Group) -> list[Line]:
     lines = []
     for name, result in runs:
@@ -138,14 +136,14 @@ def _leading_fit(result: RunResult, phase: str) -> Fit | None:
     return next((f for f in result.fits if f.phase == phase and (f.variant, f.knobs) == group), None)
 
 
-def _slope(fit: Fit, scale: float) -> Value:
+def _slope(fit: Fit, scale: float, place: int) -> Value:
     low, high = fit.slope_ci95 or (None, None)
     return Value(
         at=fit.slope_ms_per_block * scale,
         low=None if low is None else low * scale,
         high=None if high is None else high * scale,
         text=f"each active block adds {units.duration_with_interval(fit.slope_ms_per_block, fit.slope_ci95)}",
-        place=0,
+        place=place,
     )
 
 

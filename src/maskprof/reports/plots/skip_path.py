@@ -65,7 +65,7 @@ def closure_plots(result: RunResult) -> tuple[Plot, ...]:
         drawing = draw_rows(
             RowsPlot(
                 title=f"{heading}: cost in {unit}, measured twice",
-                axis=f"{unit} per skipped block{'; whiskers without an end go on' if cut else ''}",
+                axis=f"{unit} per skipped block{'; what reaches the edge goes on' if cut else ''}",
                 rows=tuple(_scaled(row, factor) for row in rows),
                 colours=("s0", "s1"),
                 hollow=frozenset((TRACED,)),

@@ -36,7 +36,7 @@ def test_a_wild_interval_does_not_flatten_the_others():
         return replace(closure, clean_ci95_us=(low * 1e6, high * 1e6)) if n == 0 else closure
 
     (plot, _) = closure_plots(with_closures(make_result(), wild))
-    assert "us per skipped block; whiskers without an end go on" in [
+    assert "us per skipped block; what reaches the edge goes on" in [
         shape.text for shape in plot.drawing.shapes if isinstance(shape, Words)
     ]
     zero_to_clean = plot.drawing.targets[2].x - plot.drawing.targets[3].x
