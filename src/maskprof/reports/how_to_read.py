@@ -25,13 +25,14 @@ BLOCKS = (
         "other, and take latencies from the section above."
     ),
 )
-GPU = (
+GPU = ("From the traces, over a whole traced pass; what bounds each configuration is said below.",)
+ROOFLINE = (
     (
-        "From the traces, over a whole traced pass. The roofline of each configuration is below: an "
-        "operator far under the roof leaves something to gain; one under its slope is bound by memory, "
-        "under its flat part by arithmetic."
+        "In the rooflines, an operator far under the roof leaves something to gain; under the slope it is bound by "
+        "memory, under the flat part by arithmetic."
     ),
 )
+NO_ROOFLINE = ("There is no roofline: it needs the shapes of operators, which these traces do not have.",)
 SKIPPING = (
     (
         "Clean is latency under the mask minus latency of the same model with those blocks removed, paired "

@@ -195,10 +195,11 @@ def _gpu(result: RunResult, traces: Mapping[str, TraceSummary]) -> Section | Non
             )
         )
     plots = (category_plot(with_device, names), device_plot(with_device, names))
+    rooflines = any(fold.plots for fold in folds)
     return Section(
         name="gpu",
         title="On the GPU",
-        how=how_to_read.GPU,
+        how=how_to_read.GPU + (how_to_read.ROOFLINE if rooflines else how_to_read.NO_ROOFLINE),
         plots=tuple(plot for plot in plots if plot is not None),
         folds=tuple(folds),
     )
