@@ -67,7 +67,9 @@ def test_a_result_becomes_data_frames(result):
 
 def test_without_pandas_the_way_to_it_is_told(result, monkeypatch):
     monkeypatch.setitem(sys.modules, "pandas", None)
-    with pytest.raises(ResultError, match=r"needs pandas, which is not installed: pip install 'maskprof\[frames\]'"):
+    with pytest.raises(
+        ResultError, match=r"needs pandas, which is not installed: pip install 'maskprof\[frames\]'"
+    ):
         result.to_pandas()
 
 

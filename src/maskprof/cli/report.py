@@ -141,10 +141,11 @@ def _links(folder: Path, traces: Mapping[str, Path | None], base: Path) -> tuple
         Link(label=path.name, href=_href(path, base), note=note) for path, note in files if path.is_file()
     ]
     for name, path in traces.items():
-        if path is None:
-            links.append(Link(label=f"Trace of {name}", href=None, note="is no longer where it was recorded"))
-        else:
-            links.append(Link(label=f"Trace of {name}", href=_href(path, base), note="for ui.perfetto.dev"))
+        href = None if path is None else _href(path, base)
+        note = (
+            "is no longer where it was recorded" if path is None else "for ui.perfetto.dev or maskprof view"
+        )
+        links.append(Link(label=f"Trace of {name}", href=href, note=note, key=name))
     return tuple(links)
 
 

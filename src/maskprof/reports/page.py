@@ -19,11 +19,15 @@ from maskprof.results.trace_summary import TraceSummary
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Link:
-    """A file to open: what it is, its address relative to the page (None where it is not there), what to know."""
+    """A file to open: what it is, its address relative to the page (None where it is not there), what to know.
+
+    `key` is the configuration that it is the trace of.
+    """
 
     label: str
     href: str | None
     note: str = ""
+    key: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

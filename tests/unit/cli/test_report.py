@@ -54,17 +54,17 @@ def test_the_page_is_beside_the_result(folder, capsys):
 
 def test_links_are_relative_to_the_page(folder):
     main(["report", str(folder)])
-    assert list(links(folder / "report.html")) == [
+    assert set(links(folder / "report.html")) == {
         "exp3_transformer_blocks_mask_results.json",
         "attribution.json",
         "attribution.csv",
         f"../../traces/mine/{FIRST}/worker.1.pt.trace.json.gz",
-    ]
+    }
     lines = ReadPage((folder / "report.html").read_text(encoding="utf-8")).lines
     assert "Trace of first-08-of-16 is no longer where it was recorded" in lines
     main(["report", str(folder), "--html", "elsewhere/deep/a.html"])
     found = list(links(Path("elsewhere/deep/a.html")))
-    assert found[0] == "../../results/mine/exp3_transformer_blocks_mask_results.json"
+    assert "../../results/mine/exp3_transformer_blocks_mask_results.json" in found
     assert all((Path("elsewhere/deep") / href).is_file() for href in found)
 
 
@@ -72,9 +72,9 @@ def test_names_of_folders_are_escaped_in_links(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     folder = save('results/a "b" #1?')
     main(["report", str(folder), "--html", "page.html"])
-    assert next(iter(links(Path("page.html")))) == (
-        "results/a%20%22b%22%20%231%3F/exp3_transformer_blocks_mask_results.json"
-    )
+    name = "a%20%22b%22%20%231%3F"
+    assert f"results/{name}/exp3_transformer_blocks_mask_results.json" in links(Path("page.html"))
+    assert f"traces/{name}/{FIRST}/worker.1.pt.trace.json.gz" in links(Path("page.html"))
 
 
 def test_traces_that_moved_with_the_result_are_found(folder, tmp_path, monkeypatch):

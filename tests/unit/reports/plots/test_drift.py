@@ -46,9 +46,7 @@ def test_samples_stand_by_time_and_distance_from_their_median():
         "16 blocks, sample 2\n19.1 ms (-10.0 %)",
     ]
     xs = [point.x for point in points]
-    assert [after - before for before, after in pairwise(xs)] == pytest.approx(
-        [xs[1] - xs[0]] * 4
-    )
+    assert [after - before for before, after in pairwise(xs)] == pytest.approx([xs[1] - xs[0]] * 4)
     assert points[1].y < points[0].y < points[2].y
 
 
