@@ -126,8 +126,10 @@ def test_a_cell_opens_its_configuration(opened):
     assert not fold.evaluate("element => element.open")
     sheet = page.locator("figure[data-plot='r0-blocks-host-prefill'] .sheet")
     sheet.focus()
-    for _ in range(2 * 16 + 1):
-        page.keyboard.press("ArrowRight")
+    # Right to the first cell and the next, down two rows, and up above the first, which stays.
+    for key in ("ArrowRight", "ArrowRight", "ArrowDown", "ArrowDown", "ArrowDown", "ArrowUp"):
+        page.keyboard.press(key)
+    assert page.locator("#say").inner_text().startswith("12 blocks, block 1, active")
     page.keyboard.press("Enter")
     assert fold.evaluate("element => element.open")
     assert fold.locator("summary").first.evaluate("element => element === document.activeElement")

@@ -25,6 +25,10 @@ BLOCKS = (
         "other, and take latencies from the section above."
     ),
 )
+SOME_BLOCKS = (
+    "Below, {shown} of the {all} configurations are shown block by block, evenly chosen, so that the page stays small; "
+    "attribution.json has all of them."
+)
 GPU = ("From the traces, over a whole traced pass; what bounds each configuration is said below.",)
 ROOFLINE = (
     (

@@ -30,10 +30,12 @@ from maskprof.reports.plots.skip_path import closure_plots, turn_plots
 from maskprof.reports.tables import failure_table, fit_table, latency_table
 from maskprof.reports.trace_roofline import roofline_table
 from maskprof.reports.trace_tables import kernel_table
-from maskprof.results.schema import RunResult
+from maskprof.results.schema import Attribution, RunResult
 from maskprof.results.trace_summary import TraceSummary
 
 _SHOWN_KERNELS = 15
+# A page shows this many blocks one by one; of more configurations than that makes, some are chosen.
+_MOST_BLOCKS = 2000
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -127,8 +129,13 @@ def _knobs(result: RunResult) -> Section | None:
 def _blocks(result: RunResult) -> Section | None:
     names = short_names(result)
     by_name = {configuration.name: configuration for configuration in result.configurations}
+    with_blocks = [item for item in result.attribution if item.phases]
+    chosen = _evenly(with_blocks, most=_MOST_BLOCKS // result.model.num_blocks)
+    how: tuple[str, ...] = how_to_read.BLOCKS
+    if len(chosen) < len(with_blocks):
+        how += (how_to_read.SOME_BLOCKS.format(shown=len(chosen), all=len(with_blocks)),)
     folds = []
-    for item in result.attribution:
+    for item in chosen:
         table = block_table(item)
         if table is None:
             continue
@@ -147,10 +154,18 @@ def _blocks(result: RunResult) -> Section | None:
     return Section(
         name="blocks",
         title="Where each block's time goes",
-        how=how_to_read.BLOCKS,
+        how=how,
         plots=overview_plots(result),
         folds=tuple(folds),
     )
+
+
+def _evenly(items: Sequence[Attribution], *, most: int) -> list[Attribution]:
+    """At most so many (and at least two) of the items, evenly among them, the first and the last included."""
+    most = max(2, most)
+    if len(items) <= most:
+        return list(items)
+    return [items[round(place * (len(items) - 1) / (most - 1))] for place in range(most)]
 
 
 def _with_one_open(folds: list[Fold], result: RunResult) -> list[Fold]:

@@ -248,6 +248,16 @@ def test_a_large_run_stays_small_enough():
     assert len(text.encode()) < 2_000_000
 
 
+def test_of_very_many_blocks_some_configurations_are_shown_one_by_one():
+    page = read(run(make_result([make_configuration(n, 80) for n in range(1, 81)])))
+    folds = [attributes["data-fold"] for attributes in page.of("details") if "data-fold" in attributes]
+    assert len(folds) == 25
+    assert (folds[0], folds[-1]) == ("first-01-of-80", "first-80-of-80")
+    assert any("25 of the 80 configurations are shown block by block" in line for line in page.lines)
+    # All of them are in the overview.
+    assert len(data_of(page)["plots"]["r0-blocks-host-prefill"]) == 80 * 80
+
+
 def test_masks_are_pictures_with_a_name():
     assert mask_svg([1.0, 0.5, 0.0]) == (
         '<svg class="mask" viewBox="0 0 12 9" width="12" height="9" role="img" aria-label="mask 1+0">'

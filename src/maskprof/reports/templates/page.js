@@ -48,13 +48,14 @@
       if (best !== this.at) best < 0 ? this.leave() : this.show(best);
     }
     key(event) {
-      const steps = { ArrowRight: 1, ArrowDown: 1, ArrowLeft: -1, ArrowUp: -1 };
+      const steps = { ArrowRight: 1, ArrowLeft: -1 }, ways = { ArrowDown: 1, ArrowUp: -1 };
       const last = this.targets.length - 1;
       let next = null;
       if (event.key in steps) {
         next = this.at < 0 ? (steps[event.key] > 0 ? 0 : last) : this.at + steps[event.key];
         while (next >= 0 && next <= last && !this.shown(this.targets[next])) next += steps[event.key];
-      } else if (event.key === "Home") next = 0;
+      } else if (event.key in ways) next = this.at < 0 ? 0 : this.beside(ways[event.key]);
+      else if (event.key === "Home") next = 0;
       else if (event.key === "End") next = last;
       else if (event.key === "Escape") { this.leave(); return; }
       // Else the same key press would close what it opened, since the focus goes there.
@@ -64,6 +65,16 @@
       if (next < 0 || next > last) return;
       this.show(next);
       say.textContent = this.words(next).replaceAll("\n", ", ");
+    }
+    // The nearest point below (1) or above (-1) the one shown; itself where there is none.
+    beside(way) {
+      const [x, y] = this.targets[this.at];
+      let best = this.at, least = Infinity;
+      this.targets.forEach((target, place) => {
+        const down = (target[1] - y) * way, distance = 4 * Math.abs(target[0] - x) + down;
+        if (down > 1 && distance < least && this.shown(target)) { least = distance; best = place; }
+      });
+      return best;
     }
     show(place) {
       clear();
