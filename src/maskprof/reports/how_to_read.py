@@ -16,13 +16,12 @@ KNOBS = (
 )
 BLOCKS = (
     (
-        "From the traces, with the recording's own cost subtracted. A row is a configuration, a cell a "
-        "block: darker is more time, a stroke is a skipped block. Choose a cell to open its configuration "
-        "below."
+        "From the traces, with the recording's own cost subtracted. A row is a configuration, a cell a block: the "
+        "stronger its colour, the more time; a stroke is a skipped block. Choose a cell to open its configuration below."
     ),
     (
-        "Traced runs are slower than clean ones, since every operator is recorded: compare blocks with each "
-        "other, and take latencies from the section above."
+        "Traced runs are slower than clean ones, since every operator is recorded: compare blocks with each other, and "
+        "take latencies from the section above."
     ),
 )
 SOME_BLOCKS = (

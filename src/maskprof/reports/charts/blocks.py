@@ -54,7 +54,7 @@ class HeatRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class HeatPlot:
-    """Cells by configuration and block, darker for more; the scale begins at zero and ends at `most`."""
+    """Cells by configuration and block, a stronger shade for more; the scale begins at zero and ends at `most`."""
 
     title: str
     rows: tuple[HeatRow, ...]

@@ -40,7 +40,7 @@ _CLOCKS: tuple[tuple[str, str, _Clock], ...] = (
 
 
 def overview_plots(result: RunResult) -> tuple[Plot, ...]:
-    """Per phase and clock: a row per configuration, a cell per block, darker for more time."""
+    """Per phase and clock: a row per configuration, a cell per block, of a stronger shade for more time."""
     names = short_names(result)
     plots = []
     for clock, clock_name, figure in _CLOCKS:
