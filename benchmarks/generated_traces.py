@@ -3,8 +3,11 @@
 A model of 16 blocks, every second one skipped, decoding step by step: ranges of blocks as maskprof writes them,
 operators with shapes, Python frames and module ranges, launches, kernels, and the arrows between them. Each step is
 the same but for its times and ids; the host's events come first and the device's last, as the profiler writes them.
+
+    python benchmarks/generated_traces.py PATH BYTES
 """
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -230,3 +233,7 @@ def write_trace(path: Path, text_bytes: int) -> Path:
             file.writelines(side.texts(model.counters, steps))
         file.write(_TAIL.encode())
     return path
+
+
+if __name__ == "__main__" and len(sys.argv) > 2:
+    write_trace(Path(sys.argv[1]), int(float(sys.argv[2])))

@@ -22,7 +22,20 @@ Parts = dict[str, float]
 
 def read_text(path: str) -> bytes:
     content = Path(path).read_bytes()
-    return gzip.decompress(content) if content.startswith(b"\x1f\x8b") else content
+    return gzip.decompress(content) if is_packed(path) else content
+
+
+def is_packed(path: str) -> bool:
+    with Path(path).open("rb") as file:
+        return file.read(2) == b"\x1f\x8b"
+
+
+def text_bytes(path: str) -> int:
+    """How long the text is, without having it in memory."""
+    if not is_packed(path):
+        return Path(path).stat().st_size
+    with gzip.open(path) as file:
+        return sum(map(len, iter(lambda: file.read(1 << 20), b"")))
 
 
 def maskprof() -> Callable[[str], Parts]:

@@ -22,11 +22,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from maskprof.analysis.device_kinds import Kind
-from maskprof.analysis.device_work import Calls, DeviceWork
-from maskprof.analysis.pairs import PIECE, Pairs
+from maskprof.analysis.device_work import Calls, DeviceWork, Positions
+from maskprof.analysis.launches import launch_floor_ns
+from maskprof.analysis.narrow import narrowed, slices
+from maskprof.analysis.pairs import Pairs
 from maskprof.traces.columns import Bools, Int64s
 
-_LONGEST_FLOOR_NS = 20_000
+LONGEST_FLOOR_NS = 20_000
 _ROOM = 2**62
 
 
@@ -57,21 +59,16 @@ class DeviceSums:
         return DeviceSums(**columns)
 
 
-def launch_floor_ns(calls: Calls) -> int:
-    """What a launch costs when nothing is queued before it, as far as the trace shows it."""
-    forward = calls.delay_ns[calls.delay_ns >= 0]
-    return min(int(forward.min()), _LONGEST_FLOOR_NS) if len(forward) else 0
-
-
-def launched_ns(calls: Calls) -> Int64s:
-    """When the host had launched what each call launches; shape (calls,)."""
-    return np.maximum(calls.start_ns + launch_floor_ns(calls), calls.end_ns)
+def launched_ns(calls: Calls, at: Positions, floor_ns: int) -> Int64s:
+    """When the host had launched what some calls launch, since the work's origin."""
+    starts = calls.starts(at)
+    return np.maximum(starts + floor_ns, starts + calls.dur_ns[at])
 
 
 def whole_pieces(work: DeviceWork) -> Iterator[Pairs]:
     """All device events, of one owner."""
-    for start in range(0, len(work), PIECE):
-        item = np.arange(start, min(start + PIECE, len(work)))
+    for piece in slices(len(work)):
+        item = np.arange(piece.start, piece.stop)
         yield Pairs(owner=np.zeros_like(item), item=item)
 
 
@@ -82,10 +79,8 @@ class DeviceClock:
         self, work: DeviceWork, calls: Calls, owners: int, is_communication: Bools, *, others: bool
     ) -> None:
         """`is_communication` is by device event. With `others`, there is work outside of the owners."""
-        self._work = work
-        self._launched = np.full(len(work), -1, dtype=np.int64)
-        self._linked = work.call >= 0
-        self._launched[self._linked] = launched_ns(calls)[work.call[self._linked]]
+        self._work, self._calls = work, calls
+        self._floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
         self._is_communication = is_communication
         self._busy = _BusyTime(work) if others else None
         width = work.span_ns + 1
@@ -99,7 +94,7 @@ class DeviceClock:
     def add(self, pairs: Pairs) -> None:
         """Take the next pairs of (owner, device event)."""
         work, owner, item = self._work, pairs.owner, pairs.item
-        start, end, kind = work.start_ns[item], work.end_ns[item], work.kind[item]
+        (start, end), kind = work.times(item), work.kind[item]
         self._count("kernels", "kernel_ns", kind == Kind.KERNEL, owner, end - start)
         self._count("copies", "copy_ns", kind == Kind.COPY, owner, end - start)
         self._count("memsets", "memset_ns", kind == Kind.MEMSET, owner, end - start)
@@ -132,8 +127,11 @@ class DeviceClock:
 
     def _split(self, owner: Int64s, item: Int64s, since: Int64s, until: Int64s) -> None:
         """Give each gap to its cause."""
-        linked = self._linked[item]
-        reached = np.clip(self._launched[item], since, until)
+        call = self._work.call[item]
+        linked = call >= 0
+        reached = since.copy()
+        reached[linked] = launched_ns(self._calls, call[linked], self._floor_ns)
+        reached = np.clip(reached, since, until)
         waiting, rest = reached - since, until - reached
         if self._busy is not None:
             before, between, after = (self._busy.until(time) for time in (since, reached, until))
@@ -207,13 +205,15 @@ class _BusyTime:
         ends: list[Int64s] = []
         lengths: list[Int64s] = []
         for pairs in whole_pieces(work):
-            start, end = work.start_ns[pairs.item], work.end_ns[pairs.item]
+            start, end = work.times(pairs.item)
             for at, since in union.add(pairs.owner, start, end):
                 ends.append(start[at])
-                lengths.append(start[at] - since)
+                lengths.append(narrowed(start[at] - since))
         self._gap_end = np.concatenate([*ends, np.zeros(0, dtype=np.int64)])
-        self._gap = np.concatenate([*lengths, np.zeros(0, dtype=np.int64)])
-        self._idle_before = np.concatenate(([0], np.cumsum(self._gap)))
+        self._gap = np.concatenate([*lengths, np.zeros(0, dtype=np.int8)])
+        del ends, lengths
+        self._idle_before = np.zeros(len(self._gap) + 1, dtype=np.int64)
+        np.cumsum(self._gap, out=self._idle_before[1:])
 
     def until(self, time: Int64s) -> Int64s:
         """Busy time before each of `time`."""

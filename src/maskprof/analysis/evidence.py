@@ -6,11 +6,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.breakdowns import Labels
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.host_ranges import HostRanges, find_host_ranges, joined, range_rows
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE, categorise
-from maskprof.analysis.launches import CallFigures, call_figures
+from maskprof.analysis.launches import queue_depths
+from maskprof.analysis.narrow import Ints, narrowed, slices
 from maskprof.analysis.operators import Operators, operator_rows, sum_operators
 from maskprof.analysis.scope import in_scope, named_scope
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
@@ -25,7 +27,7 @@ class Evidence:
 
     Attributes:
         work, calls: the device's events and the calls that launched them.
-        figures: delay and queue depth of the calls.
+        depths: how many events are queued when each call begins; shape (calls,).
         ranges: the named ranges of the host.
         operators: their sums, and the innermost one around each call.
         category: of each device event of `work`, a code of `CATEGORY_TABLE`.
@@ -36,11 +38,11 @@ class Evidence:
     axis: HostAxis
     work: DeviceWork
     calls: Calls
-    figures: CallFigures
+    depths: Int32s
     ranges: HostRanges
     operators: Operators
     category: NDArray[np.int8]
-    label: Int32s
+    label: Ints
     labels: Labels
 
     @property
@@ -48,10 +50,10 @@ class Evidence:
         """Which device events are collectives or transfers between devices."""
         return np.equal(self.category, _COMMUNICATION)
 
-    @property
-    def operator_of_event(self) -> Int32s:
-        """The operator that launched each device event, a code of `operators.names`, or -1."""
-        return np.where(self.work.call >= 0, _at(self.operators.of_call, self.work.call), -1)
+    def operator_of(self, item: Int64s) -> Int32s:
+        """The operator that launched each of some device events, a code of `operators.names`, or -1."""
+        call = self.work.call[item]
+        return np.where(call >= 0, _at(self.operators.of_call, call), -1)
 
 
 def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evidence:
@@ -73,6 +75,7 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
         inside = in_scope(scope, axis.group_of(ranges_at), axis.keys(ranges_at))
         ranges = joined(find_host_ranges(trace, axis, ranges_at[inside]), scope)
     operators = sum_operators(trace, axis, operators_at, ranges, calls)
+    del operators_at, calls_at
     category = _categories(trace, work, operators)
     label, labels = _labels(trace, work, category)
     return Evidence(
@@ -80,7 +83,7 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
         axis=axis,
         work=work,
         calls=calls,
-        figures=call_figures(work, calls),
+        depths=queue_depths(work, calls),
         ranges=ranges,
         operators=operators,
         category=category,
@@ -98,17 +101,21 @@ def _categories(trace: Trace, work: DeviceWork, operators: Operators) -> NDArray
     return categorise(trace, work.rows, launched_by)
 
 
-def _labels(trace: Trace, work: DeviceWork, category: NDArray[np.int8]) -> tuple[Int32s, Labels]:
-    kinds = 4
-    keys, label = np.unique(
-        trace.events.name[work.rows].astype(np.int64) * kinds + work.kind, return_inverse=True
-    )
-    of_label = np.zeros(len(keys), dtype=np.int8)
-    of_label[label] = category
-    return label.astype(np.int32), Labels(
-        names=tuple(trace.names[key // kinds] for key in keys.tolist()),
-        kinds=tuple(key % kinds for key in keys.tolist()),
-        categories=tuple(CATEGORY_TABLE[code] for code in of_label.tolist()),
+def _labels(trace: Trace, work: DeviceWork, category: NDArray[np.int8]) -> tuple[Ints, Labels]:
+    """A label for each pair of name and kind."""
+    occurs = np.full((len(Kind), len(trace.names)), -1, dtype=np.int8)
+    for piece in slices(len(work)):
+        occurs[work.kind[piece], trace.events.name[work.rows[piece]]] = category[piece]
+    kinds, names = np.nonzero(occurs >= 0)
+    table = np.zeros(occurs.shape, dtype=narrowed(np.array([len(kinds)])).dtype)
+    table[kinds, names] = np.arange(len(kinds))
+    label = np.zeros(len(work), dtype=table.dtype)
+    for piece in slices(len(work)):
+        label[piece] = table[work.kind[piece], trace.events.name[work.rows[piece]]]
+    return label, Labels(
+        names=tuple(trace.names[name] for name in names.tolist()),
+        kinds=tuple(kinds.tolist()),
+        categories=tuple(CATEGORY_TABLE[code] for code in occurs[kinds, names].tolist()),
     )
 
 

@@ -164,8 +164,8 @@ def _launching(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
         )
     elif launches.mean_queue_depth >= 1 and not _idles(device):
         yield (
-            f"The host runs ahead: a launch finds {launches.mean_queue_depth:.0f} events queued on average and "
-            f"its work starts after {_time(launches.median_delay_us)} (median)."
+            f"The host runs ahead: a launch finds {_count(round(launches.mean_queue_depth), 'event')} queued on "
+            f"average and its work starts after {_time(launches.median_delay_us)} (median)."
         )
 
 
@@ -222,9 +222,8 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
     elif operators:
         lead = "A trace of the host alone: it holds no work of a device."
     else:
-        return [
-            f"The trace holds {facts.events} events with a duration, but no operators and no work of a device."
-        ]
+        held = _count(facts.events, "event")
+        return [f"The trace holds {held} with a duration, but no operators and no work of a device."]
     if not total:
         return [lead]
     by_category: dict[str, float] = {}
@@ -241,8 +240,8 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
 
 def _operator_fact(operator: OperatorTime, total: float) -> str:
     return (
-        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in {operator.count} "
-        f"call{'' if operator.count == 1 else 's'} of {_time(operator.self_us / operator.count)} each."
+        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in "
+        f"{_count(operator.count, 'call')} of {_time(operator.self_us / operator.count)} each."
     )
 
 
@@ -260,8 +259,8 @@ def _reservations(account: TraceAccount) -> Iterable[str]:
     if account.truncated and account.device_events:
         yield "The file ends before the trace does: what is missing is in no figure."
     if account.events_lost:
-        lost = f"{account.events_lost} damaged event{'' if account.events_lost == 1 else 's'}"
-        yield f"{lost} could not be read and are in no figure."
+        be = "is" if account.events_lost == 1 else "are"
+        yield f"{_count(account.events_lost, 'damaged event')} could not be read and {be} in no figure."
 
 
 def _devices(facts: TraceFacts) -> str:
@@ -287,6 +286,10 @@ def _short(name: str) -> str:
         # The wrapper's name says nothing; its argument is the kernel.
         head = re.split(r"[<>(,]", name)[1]
     return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"
 
 
 def _percent(part: float, whole: float) -> str:

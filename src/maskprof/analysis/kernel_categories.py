@@ -54,21 +54,20 @@ def categorise(
     asked only for kernels whose names say nothing.
     """
     kinds = device_kinds(trace, rows)
-    codes = _CODE_OF_KIND[kinds]
     is_kernel = kinds == Kind.KERNEL
     if MTIA in trace.categories:
         is_kernel &= ~is_mtia(trace, rows)
-    kernels = np.flatnonzero(is_kernel)
-    names = trace.events.name[rows[kernels]]
+    names = trace.events.name[rows]
+    occurs = np.zeros(len(trace.names), dtype=np.bool_)
+    occurs[names[is_kernel]] = True
     by_name = np.full(len(trace.names), -1, dtype=np.int8)
-    for name in np.unique(names).tolist():
+    for name in np.flatnonzero(occurs).tolist():
         by_name[name] = CATEGORY_TABLE.index(kernel_category(trace.names[name]))
-    nameless = kernels[by_name[names] == _OTHER]
+    nameless = np.flatnonzero(is_kernel & (by_name == _OTHER)[names])
     if len(nameless):
         for name, category in _by_operator(trace, rows[nameless], operators_of(nameless)).items():
             by_name[name] = CATEGORY_TABLE.index(category)
-    codes[kernels] = by_name[names]
-    return codes
+    return np.where(is_kernel, by_name[names], _CODE_OF_KIND[kinds])
 
 
 def _by_operator(trace: Trace, rows: Int64s | Int32s, operators: Int32s) -> dict[int, str]:

@@ -4,8 +4,9 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis.device_time import Union, launched_ns, whole_pieces
+from maskprof.analysis.device_time import LONGEST_FLOOR_NS, Union, launched_ns, whole_pieces
 from maskprof.analysis.device_work import Calls, DeviceWork
+from maskprof.analysis.launches import launch_floor_ns
 from maskprof.traces.columns import Trace
 
 
@@ -31,7 +32,7 @@ def longest_gap(trace: Trace, work: DeviceWork, calls: Calls) -> LongestGap | No
     union = Union(1, work.span_ns + 1)
     length, ends, begins = 0, -1, 0
     for pairs in whole_pieces(work):
-        start, end = work.start_ns[pairs.item], work.end_ns[pairs.item]
+        start, end = work.times(pairs.item)
         for at, since in union.add(pairs.owner, start, end):
             if len(at) and (longest := int((start[at] - since).max())) > length:
                 first = int(np.argmax(start[at] - since))
@@ -39,10 +40,13 @@ def longest_gap(trace: Trace, work: DeviceWork, calls: Calls) -> LongestGap | No
     if not length:
         return None
     call = int(work.call[ends])
-    launched = min(max(int(launched_ns(calls)[call]) - begins, 0), length) if call >= 0 else None
+    launched = None
+    if call >= 0:
+        floor = launch_floor_ns(calls, LONGEST_FLOOR_NS)
+        launched = min(max(int(launched_ns(calls, slice(call, call + 1), floor)[0]) - begins, 0), length)
     return LongestGap(
         us=length / 1000,
         launch_us=None if launched is None else launched / 1000,
-        call_us=None if call < 0 else int(calls.end_ns[call] - calls.start_ns[call]) / 1000,
+        call_us=None if call < 0 else int(calls.dur_ns[call]) / 1000,
         before=trace.names[trace.events.name[work.rows[ends]]],
     )

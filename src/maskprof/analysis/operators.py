@@ -15,7 +15,7 @@ from maskprof.ranges import is_block_or_instrument, parse_phase
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Int32s, Int64s, Trace
 
-_WINDOW = 2**16
+_WINDOW = 2**15
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -201,7 +201,7 @@ def _add_to_ranges(
 
 
 def _find_callers(of_call: Int32s, calls: Calls, window: _Window, code: Int32s) -> None:
-    first, last = np.searchsorted(calls.group, (window.group, window.group + 1))
+    first, last = calls.group_bounds[window.group], calls.group_bounds[window.group + 1]
     keys = calls.key[first:last]
     lower, upper = np.searchsorted(keys, (window.start, window.stop)) + first
     key = calls.key[lower:upper]

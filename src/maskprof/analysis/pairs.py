@@ -6,9 +6,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis import narrow
 from maskprof.traces.columns import Int64s
-
-PIECE = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -25,8 +24,8 @@ def pair_pieces(lower: NDArray[np.integer], upper: NDArray[np.integer]) -> Itera
     length = np.maximum(upper.astype(np.int64) - lower, 0)
     ends = np.cumsum(length)
     total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, PIECE):
-        stop = min(start + PIECE, total)
+    for start in range(0, total, narrow.PIECE):
+        stop = min(start + narrow.PIECE, total)
         first, last = np.searchsorted(ends, (start, stop - 1), side="right")
         owners = np.arange(first, last + 1)
         taken = np.minimum(ends[owners], stop) - np.maximum(ends[owners] - length[owners], start)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from maskprof.analysis import narrow
 from maskprof.analysis.device_work import Calls
 from maskprof.analysis.host_ranges import HostRanges
-from maskprof.analysis.pairs import PIECE, Pairs
+from maskprof.analysis.pairs import Pairs
 from maskprof.traces.columns import Int32s, Int64s
 
 
@@ -24,7 +25,7 @@ def range_members(ranges: HostRanges, calls: Calls) -> Members:
     lower = np.zeros(len(ranges.name), dtype=np.int64)
     upper = np.zeros(len(ranges.name), dtype=np.int64)
     for group in np.unique(ranges.group).tolist():
-        first, last = np.searchsorted(calls.group, (group, group + 1))
+        first, last = calls.group_bounds[group], calls.group_bounds[group + 1]
         chosen = ranges.group == group
         keys = calls.key[first:last]
         lower[chosen] = np.searchsorted(keys, ranges.start_key[chosen]) + first
@@ -34,12 +35,12 @@ def range_members(ranges: HostRanges, calls: Calls) -> Members:
 
 def event_pieces(members: Members, calls: Calls) -> Iterator[Pairs]:
     """The device events of every stretch, by stretch and then by start."""
-    lower, upper = calls.bounds[members.lower], calls.bounds[members.upper]
+    lower, upper = (calls.bounds[at].astype(np.int64) for at in (members.lower, members.upper))
     ends = np.cumsum(np.maximum(upper - lower, 0))
     first = 0
     while first < len(ends):
         done = int(ends[first - 1]) if first else 0
-        last = max(int(np.searchsorted(ends, done + PIECE, side="right")), first + 1)
+        last = max(int(np.searchsorted(ends, done + narrow.PIECE, side="right")), first + 1)
         if last == first + 1:
             yield from _single(first, np.sort(calls.events[lower[first] : upper[first]]))
         else:
@@ -48,8 +49,8 @@ def event_pieces(members: Members, calls: Calls) -> Iterator[Pairs]:
 
 
 def _single(owner: int, items: Int32s) -> Iterator[Pairs]:
-    for start in range(0, len(items), PIECE):
-        item = items[start : start + PIECE].astype(np.int64)
+    for piece in narrow.slices(len(items)):
+        item = items[piece].astype(np.int64)
         yield Pairs(owner=np.full(len(item), owner, dtype=np.int64), item=item)
 
 

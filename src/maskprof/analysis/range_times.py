@@ -4,7 +4,6 @@ from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskprof.analysis.breakdowns import Tables, breakdowns
 from maskprof.analysis.device_kinds import Kind
@@ -12,6 +11,7 @@ from maskprof.analysis.device_time import DeviceClock, whole_pieces
 from maskprof.analysis.evidence import Evidence
 from maskprof.analysis.host_ranges import stretches
 from maskprof.analysis.launches import launch_facts
+from maskprof.analysis.narrow import Ints, slices
 from maskprof.analysis.pair_sums import PairSums
 from maskprof.analysis.range_members import Members, event_pieces, range_members
 from maskprof.results.trace_summary import Breakdown, LaunchFacts, RangeTime
@@ -35,7 +35,7 @@ def whole_breakdown(evidence: Evidence) -> Breakdown:
         operators=evidence.operators.whole,
         launched=counters.launched.table(),
     )
-    return breakdowns(tables, [launch_facts(evidence.figures, slice(None))])[0]
+    return breakdowns(tables, [launch_facts(evidence.calls, evidence.depths, slice(None))])[0]
 
 
 def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
@@ -93,7 +93,6 @@ class _Counters:
     """Device events by label, and kernels by the operator that launched them."""
 
     evidence: Evidence
-    operator: NDArray[np.int32]
     events: PairSums
     launched: PairSums
 
@@ -101,7 +100,6 @@ class _Counters:
     def of(cls, evidence: Evidence, rows: int) -> "_Counters":
         return cls(
             evidence=evidence,
-            operator=evidence.operator_of_event,
             events=PairSums(rows=rows, codes=len(evidence.labels.names), weights=2),
             launched=PairSums(rows=rows, codes=len(evidence.operators.names), weights=2),
         )
@@ -109,9 +107,9 @@ class _Counters:
     def add(self, row: Int64s, item: Int64s) -> None:
         work = self.evidence.work
         one = np.ones(len(item), dtype=np.int64)
-        duration = work.end_ns[item] - work.start_ns[item]
+        duration = work.dur_ns[item].astype(np.int64)
         self.events.add(row, self.evidence.label[item], one, duration)
-        operator = self.operator[item]
+        operator = self.evidence.operator_of(item)
         by_operator = (operator >= 0) & (work.kind[item] == Kind.KERNEL)
         self.launched.add(row[by_operator], operator[by_operator], one[by_operator], duration[by_operator])
 
@@ -124,30 +122,44 @@ def _launches(evidence: Evidence, members: Members) -> list[LaunchFacts | None]:
     facts = []
     for first, last in pairwise(bounds):
         if last == first + 1:
-            facts.append(launch_facts(evidence.figures, slice(lower[first], upper[first])))
+            facts.append(launch_facts(evidence.calls, evidence.depths, slice(lower[first], upper[first])))
             continue
-        chosen = [np.arange(lower[i], upper[i]) for i in range(first, last) if lower[i] < upper[i]]
-        facts.append(launch_facts(evidence.figures, np.concatenate(chosen)) if chosen else None)
+        chosen = [
+            np.arange(lower[i], upper[i], dtype=np.int32) for i in range(first, last) if lower[i] < upper[i]
+        ]
+        facts.append(
+            launch_facts(evidence.calls, evidence.depths, np.concatenate(chosen)) if chosen else None
+        )
     return facts
 
 
 def _kernels_during(evidence: Evidence) -> list[tuple[int, int]]:
     """Count and time of the kernels that any thread launched while a range of each name was open."""
     ranges, work, calls, axis = evidence.ranges, evidence.work, evidence.calls, evidence.axis
-    kernels = np.flatnonzero(work.is_kernel & (work.call >= 0))
-    call = work.call[kernels]
-    order = np.argsort(calls.start_ns, kind="stable")
-    counts = np.bincount(call, minlength=len(calls))[order]
-    spent = np.bincount(
-        call, weights=work.end_ns[kernels] - work.start_ns[kernels], minlength=len(calls)
-    ).astype(np.int64)[order]
-    counts_before = np.concatenate(([0], np.cumsum(counts)))
-    spent_before = np.concatenate(([0], np.cumsum(spent)))
+    counts = np.zeros(len(calls), dtype=np.int32)
+    spent = np.zeros(len(calls), dtype=np.int64)
+    for piece in slices(len(work)):
+        chosen = (work.kind[piece] == Kind.KERNEL) & (work.call[piece] >= 0)
+        call = work.call[piece][chosen]
+        np.add.at(counts, call, 1)
+        np.add.at(spent, call, work.dur_ns[piece][chosen])
     start = axis.times(ranges.start_key) - work.origin_ns
     name, _, start, end = stretches(
         ranges.name, np.zeros_like(ranges.name), start, start + (ranges.end_key - ranges.start_key)
     )
-    lower, upper = np.searchsorted(calls.start_ns[order], (start, end))
-    count = np.bincount(name, weights=counts_before[upper] - counts_before[lower], minlength=len(ranges))
-    ns = np.bincount(name, weights=spent_before[upper] - spent_before[lower], minlength=len(ranges))
-    return list(zip(count.astype(np.int64).tolist(), ns.astype(np.int64).tolist(), strict=True))
+    count, ns = np.zeros((2, len(start)), dtype=np.int64)
+    order = calls.order()
+    for piece in slices(len(calls)):
+        at = order[piece]
+        lower, upper = np.searchsorted(calls.starts(at), (start, end))
+        count += _between(counts[at], lower, upper)
+        ns += _between(spent[at], lower, upper)
+    counted, time = (np.bincount(name, weights=total, minlength=len(ranges)) for total in (count, ns))
+    return list(zip(counted.astype(np.int64).tolist(), time.astype(np.int64).tolist(), strict=True))
+
+
+def _between(values: Ints, lower: Int64s, upper: Int64s) -> Int64s:
+    """Sums of `values[lower[i]:upper[i]]`."""
+    before = np.zeros(len(values) + 1, dtype=np.int64)
+    np.cumsum(values, out=before[1:])
+    return before[upper] - before[lower]

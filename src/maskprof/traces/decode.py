@@ -87,9 +87,10 @@ class _Decoder:
         account = self._tally.close(events=len(columns.events))
         sound = account.with_duration + account.other + account.unpaired
         if account.lost and not sound:
+            ends = f"; it ends at byte {account.text_bytes}, inside the list" if account.truncated else ""
             raise TraceError(
                 "is no profiler trace: its list holds no trace events that could be read, "
-                f"beginning with {account.lost_at[0]}"
+                f"beginning with {account.lost_at[0]}{ends}"
             )
         if self._bare and not sound and not account.lost:
             raise TraceError("is no profiler trace: it is an empty list")

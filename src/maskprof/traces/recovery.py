@@ -18,6 +18,8 @@ _HALF = re.compile(rb"\\u[dD][89a-fA-F]..\Z", re.DOTALL)
 _NOT_A_NUMBER = re.compile(rb"(?<=[:,\[])(\s*)-?(?:NaN|nan|Infinity|inf)(?=\s*[,}\]])")
 _CONTROL = re.compile(rb"[\x00-\x08\x0b\x0c\x0e-\x1f]")
 _CONTROL_TO_BLANK = bytes(max(b, ord(" ")) for b in range(256))
+# Behind a bracket: what cannot follow a list of events, so that the bracket is a damaged byte.
+_GOES_ON = re.compile(rb'\s*(?:[":]|\{\s*"ph")')
 _GROUP = 128
 _MOST_JOINED = 8
 
@@ -93,6 +95,8 @@ def array_end(text: bytes, error: Exception) -> int | None:
             items = loose_items.decode(b"[" + text[:stop] + b"]")
         except DECODE_ERRORS:
             continue
+        if _GOES_ON.match(text, stop + 1):
+            return None
         # What a damaged event leaves may end a list too, but one of its own.
         return stop if not items or _is_event(items[-1]) else None
     return None

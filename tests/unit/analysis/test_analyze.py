@@ -12,12 +12,20 @@ H100 = {"id": 0, "name": "NVIDIA H100 80GB HBM3"}
 def test_facts(tmp_path):
     builder = TraceBuilder(distributedInfo={"rank": 3, "world_size": 8}, deviceProperties=[H100])
     builder.op("aten::mm", 100, 50).event("python_function", "nn.Module: Linear_0", 90, 5)
-    builder.launch(110, 1).kernel("gemm", 120, 30, 1)
+    builder.launch(110, 1).kernel("gemm", 120, 30, 1).event("Trace", "PyTorch Profiler (0)", 0, 1000)
     facts = analyze(builder.read(tmp_path)).facts
     assert facts.path == str(tmp_path / "trace.json")
-    assert (facts.events, facts.span_us) == (4, 60)
+    assert (facts.events, facts.span_us) == (5, 60)
     assert (facts.devices, facts.ranks, facts.world_size) == (("NVIDIA H100 80GB HBM3",), (3,), 8)
     assert (facts.shapes, facts.stacks, facts.modules) == (False, True, True)
+
+
+def test_python_frames_count_though_no_figure_needs_them(tmp_path):
+    builder = TraceBuilder().op("aten::mm", 100, 50)
+    builder.event("python_function", "forward", 90, 100).event("python_function", "f", "80.5", 3)
+    summary = analyze(builder.read(tmp_path))
+    assert (summary.facts.events, summary.facts.span_us, summary.facts.stacks) == (3, 109.5, True)
+    assert (summary.account.events_kept, summary.account.python_frames) == (1, 2)
 
 
 @pytest.mark.parametrize(

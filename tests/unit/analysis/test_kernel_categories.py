@@ -130,8 +130,10 @@ TRAPS = {
         "_ZN7ck_tile6kentryILi1ENS_15MoeFlatmmKernelINS_4TileEEEEEvT_",
     ],
     "norm": [
-        "std::enable_if<(((8)>(0)))&&vllm::_typeConvert<c10::BFloat16>::exists, void>::type "
-        "vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*, long)",
+        (
+            "std::enable_if<(((8)>(0)))&&vllm::_typeConvert<c10::BFloat16>::exists, void>::type "
+            "vllm::fused_add_rms_norm_kernel<c10::BFloat16, 8>(c10::BFloat16*, long)"
+        ),
         "_ZN5aiter24add_rmsnorm_quant_kernelIDF16bDF16bLi256ELi16ELb1ELb0ELb1ELi1EEEvPT0_PT_PfS4_S4_S4_diiiiiiib",
         "_ZN7ck_tile6kentryILi1ENS_12Rmsnorm2dFwdINS_27Rmsnorm2dFwdPipelineOnePassINS_4TileEEEEEvT_",
         "void at::native::(anonymous namespace)::GammaBetaBackwardCUDAKernel<float, float>(long, long)",
@@ -165,11 +167,15 @@ TRAPS = {
     ],
     # The functor in a generic wrapper decides.
     "copy": [
-        "void at::native::elementwise_kernel<128, 2, at::native::gpu_kernel_impl_nocast<"
-        "at::native::direct_copy_kernel_cuda(at::TensorIteratorBase&)::{lambda()#3}>(int)",
+        (
+            "void at::native::elementwise_kernel<128, 2, at::native::gpu_kernel_impl_nocast<"
+            "at::native::direct_copy_kernel_cuda(at::TensorIteratorBase&)::{lambda()#3}>(int)"
+        ),
         "void at::native::vectorized_elementwise_kernel<4, at::native::bfloat16_copy_kernel_cuda(at::T&)>(int)",
-        "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<TensorListMetadata<2>, "
-        "at::native::(anonymous namespace)::CopyFunctor<float>>(int)",
+        (
+            "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<TensorListMetadata<2>, "
+            "at::native::(anonymous namespace)::CopyFunctor<float>>(int)"
+        ),
         "__amd_rocclr_copyBuffer.kd",
     ],
     "memset": ["__amd_rocclr_fillBufferAligned.kd"],
@@ -181,12 +187,16 @@ TRAPS = {
         "void recat_copy_async_kernel<float>(long const*, long const*)",
     ],
     "elementwise": [
-        "void at::native::unrolled_elementwise_kernel<at::native::CUDAFunctor_add<float>, at::detail::Array<char*, 3>, "
-        "TrivialOffsetCalculator<2, unsigned int>, at::native::memory::LoadWithCast<2>>(int)",
+        (
+            "void at::native::unrolled_elementwise_kernel<at::native::CUDAFunctor_add<float>, "
+            "at::detail::Array<char*, 3>, at::native::memory::LoadWithCast<2>>(int)"
+        ),
         "_ZN7sgl_hip10activation18act_and_mul_kernelI14__hip_bfloat16TnPFT_RKS3_EXadL_Z4siluIS2_ES3_S5_EEEEvPS3_PS4_i",
         "void (anonymous namespace)::elementwise_kernel_with_index<int, at::native::arange_cuda_out(int)>(int)",
-        "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<TensorListMetadata<2>, "
-        "BinaryOpListAlphaFunctor<float, 2, 2, 0>, std::plus<float>, float>(int)",
+        (
+            "void at::native::(anonymous namespace)::multi_tensor_apply_kernel<TensorListMetadata<2>, "
+            "BinaryOpListAlphaFunctor<float, 2, 2, 0>, std::plus<float>, float>(int)"
+        ),
     ],
     "reduction": [
         "void at::native::reduce_kernel<512, 1, at::native::ReduceOp<float, at::native::NormTwoOps<float>>>(int)",
