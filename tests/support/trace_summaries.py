@@ -36,7 +36,12 @@ FLASH = (
 )
 ALL_REDUCE = "ncclDevKernel_AllReduce_Sum_f32_RING_LL(ncclDevKernelArgsStorage<4096ul>)"
 # One kernel of each kind in a block: (name, category, us).
-IN_BLOCK = ((GEMM, "GEMM", 40.0), (FLASH, "attention", 20.0), (ADD, "elementwise", 5.0), (MUL, "elementwise", 4.0))
+IN_BLOCK = (
+    (GEMM, "GEMM", 40.0),
+    (FLASH, "attention", 20.0),
+    (ADD, "elementwise", 5.0),
+    (MUL, "elementwise", 4.0),
+)
 BLOCK_US = sum(us for _, _, us in IN_BLOCK)
 
 
@@ -88,13 +93,13 @@ def make_device(kernels, *, memset_count=0, communication_us=0.0, idle_launch_us
     )
 
 
-def make_blocks(active, *, steps=4, device=True, source="ranges", block_us=BLOCK_US) -> Blocks:
+def make_blocks(active, *, steps=4, device=True, source="ranges", told=True, note=None) -> Blocks:
     """Blocks in prefill (ten times as dear) and decode; a skipped one keeps 1.5 us on the host and a memset."""
 
     def block(number: int, is_active: bool, scale: float) -> BlockTime:
         figures = {
-            "host_us": 50.0 + number if is_active else 1.5,
-            "device_us": (block_us * scale if is_active else 0.0) if device else None,
+            "host_us": (50.0 + number if is_active else 1.5) if told else None,
+            "device_us": (BLOCK_US * scale if is_active else 0.0) if device else None,
             "kernel_count": float(len(IN_BLOCK)) if is_active and device else 0.0,
             "launch_count": float(len(IN_BLOCK)) if is_active and device else float(device),
             "copy_us": 2.0 if device and not is_active else 0.0,
@@ -105,8 +110,8 @@ def make_blocks(active, *, steps=4, device=True, source="ranges", block_us=BLOCK
         categories = categories_of(kernels_of({name: (kind, 1, us * scale) for name, kind, us in IN_BLOCK}))
         return BlockTime(
             block=number,
-            name=f"block.{number:02d}",
-            active=is_active,
+            name=f"block.{number:02d}" if told else f"period {number}",
+            active=is_active if told else None,
             categories=categories if is_active and device else (),
             **figures,
         )
@@ -118,18 +123,22 @@ def make_blocks(active, *, steps=4, device=True, source="ranges", block_us=BLOCK
             BlockPhase(
                 phase=phase,
                 steps=count,
-                host_us=sum(b.host_us for b in blocks) + 30.0,
+                host_us=sum(b.host_us for b in blocks) + 30.0 if told else None,
                 device_us=sum(b.device_us for b in blocks) + 25.0 if device else None,
                 outside_device_us=25.0 if device else None,
                 blocks=blocks,
             )
         )
-    return Blocks(source=source, phases=tuple(phases))
+    return Blocks(source=source, phases=tuple(phases), note=note)
 
 
 OPERATORS = (
-    OperatorTime(name="aten::linear", count=80, total_us=4000.0, self_us=200.0, device_us=0.0, kernel_count=0),
-    OperatorTime(name="aten::addmm", count=80, total_us=3800.0, self_us=3700.0, device_us=0.0, kernel_count=0),
+    OperatorTime(
+        name="aten::linear", count=80, total_us=4000.0, self_us=200.0, device_us=0.0, kernel_count=0
+    ),
+    OperatorTime(
+        name="aten::addmm", count=80, total_us=3800.0, self_us=3700.0, device_us=0.0, kernel_count=0
+    ),
     OperatorTime(name="aten::add", count=160, total_us=480.0, self_us=480.0, device_us=0.0, kernel_count=0),
 )
 PEAKS = DevicePeaks(
@@ -165,12 +174,13 @@ def make_facts(path="traces/first-10-of-16/worker.1.pt.trace.json.gz", **changes
 def gpu_summary(num_active=10, total=16, *, rank=None, world_size=None, wait_us=0.0, **facts) -> TraceSummary:
     """A model of `total` blocks on a GPU, of which the first `num_active` run, in one prefill and 4 decode steps."""
     steps, skipped = 5, total - num_active
-    counts = {name: (kind, steps * num_active, us) for name, kind, us in IN_BLOCK}
+    # A kernel of prefill takes ten times as long as one of the four steps of decode.
+    counts = {name: (kind, steps * num_active, us * 14 / 5) for name, kind, us in IN_BLOCK}
     if world_size:
         counts[ALL_REDUCE] = ("communication", 5, 30.0 + wait_us / 5)
     kernels = kernels_of(counts)
     memsets = steps * skipped
-    communication_us = counts.get(ALL_REDUCE, ("", 0, 0.0))[1] * counts.get(ALL_REDUCE, ("", 0, 0.0))[2]
+    communication_us = 150.0 + wait_us if world_size else 0.0
     device = make_device(kernels, memset_count=memsets, communication_us=communication_us)
     launches = LaunchFacts(
         count=device.kernel_count + memsets,
@@ -290,3 +300,18 @@ def strange_summary() -> TraceSummary:
         ),
         account=replace(summary.account, notes=(f"Lost {bad}.",)),
     )
+
+
+def ranks_of_job(size, *, late=None, missing=(), **facts) -> list[TraceSummary]:
+    """The ranks of one job; all but `late` wait 2 ms for it, each a little longer than the one before."""
+    found = []
+    for rank in range(size):
+        if rank in missing:
+            continue
+        wait_us = 0.0 if late in (None, rank) else 2000.0 + 10.0 * rank
+        found.append(
+            gpu_summary(
+                16, 16, rank=rank, world_size=size, wait_us=wait_us, path=f"job/rank{rank}.json.gz", **facts
+            )
+        )
+    return found

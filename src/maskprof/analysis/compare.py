@@ -4,6 +4,7 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
+from maskprof.analysis.compare_skipped import skipped_rows
 from maskprof.analysis.compare_words import headline, notes
 from maskprof.ranges import parse_phase
 from maskprof.results.trace_comparison import DiffRow, DiffStatus, TraceDiff
@@ -59,6 +60,7 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
         ),
         skipped_only_in_a=tuple(sorted(skipped_a - skipped_b)),
         skipped_only_in_b=tuple(sorted(skipped_b - skipped_a)),
+        skipped=skipped_rows(a, b, skipped_a ^ skipped_b),
     )
     return replace(
         found,
@@ -77,9 +79,7 @@ class _Comparison:
         sides = [
             {p.phase: (float(p.steps), self._time_of_phase(p)) for p in _phases(side)} for side in (a, b)
         ]
-        return tuple(
-            self._row(key, *_pair(sides, key), by_calls=False) for key in _keys_in_order(*sides)
-        )
+        return tuple(self._row(key, *_pair(sides, key), by_calls=False) for key in _keys_in_order(*sides))
 
     def blocks(self, a: TraceSummary, b: TraceSummary) -> dict[str, tuple[DiffRow, ...]]:
         """Per phase that both have, the blocks of both; counts and times are per step."""
@@ -104,7 +104,7 @@ class _Comparison:
             sides.append(sums)
         return tuple(self._row(key, *_pair(sides, key)) for key in _keys_in_order(*sides))
 
-    def totals(self, *sides: Iterable[tuple[str, int, float]]) -> tuple[DiffRow, ...]:
+    def totals(self, *sides: Iterable[tuple[str, float, float]]) -> tuple[DiffRow, ...]:
         """Rows of (name, count, total us) on both sides, the largest change first."""
         named = [{name: (float(count), us) for name, count, us in side} for side in sides]
         rows = [self._row(key, *_pair(named, key)) for key in _keys_in_order(*named)]
@@ -115,9 +115,7 @@ class _Comparison:
         blocks_b = {block.block: block for block in b.blocks}
         for number in sorted(blocks_a.keys() | blocks_b.keys()):
             one, other = blocks_a.get(number), blocks_b.get(number)
-            row = self._row(
-                str(number), self._of_block(one), self._of_block(other), by_calls=False
-            )
+            row = self._row(str(number), self._of_block(one), self._of_block(other), by_calls=False)
             turned = _turned(one, other)
             yield row if turned is None else replace(row, status=turned)
 

@@ -22,8 +22,9 @@ def notes(
 ) -> tuple[str, ...]:
     """What has to be minded in reading the comparison."""
     sentences = [
-        f"Same: less than {100 * relative:g} % or {least_us:g} us apart. More, fewer: calls, their number explains "
-        "most of the change."
+        f"Same: less than {100 * relative:g} % or {least_us:g} us apart.",
+        "More, fewer: calls, where their number explains most of the change.",
+        "Each side is one recording: what differs little may be noise.",
     ]
     uneven = [row for row in found.phases if row.count_a != row.count_b and row.count_a and row.count_b]
     sentences += [
@@ -36,7 +37,9 @@ def notes(
         if side.account.truncated or side.account.events_lost:
             sentences.append(f"{letter} is damaged: what it lacks may be lost, not removed.")
     if (a.blocks is None) != (b.blocks is None):
-        sentences.append(f"No blocks were found in {'A' if a.blocks is None else 'B'}, so that none are compared.")
+        sentences.append(
+            f"No blocks were found in {'A' if a.blocks is None else 'B'}, so that none are compared."
+        )
     elif a.blocks is not None and b.blocks is not None and _totals(a) != _totals(b):
         sentences.append(f"A has {_totals(a)} blocks, B {_totals(b)}: they are compared by number.")
     return tuple(sentences)
@@ -84,7 +87,7 @@ def _gone(skipped: Sequence[int], letter: str, full: TraceSummary, masked: Trace
     missing = _count(full, with_device) - _count(masked, with_device)
     other = {"A": "B", "B": "A"}[letter]
     if theirs == missing:
-        return [f"{letter} has {_counted(missing, word)} fewer than {other}: exactly those of these blocks."]
+        return [f"{letter} has {missing} fewer {word}s than {other}: exactly those of these blocks."]
     extra = missing - theirs
     rest = f"{_counted(abs(extra), word)} {'fewer' if extra > 0 else 'more'} elsewhere"
     return [f"{_counted(theirs, word)} of these blocks are gone, and there are {rest}."]
@@ -109,7 +112,9 @@ def _rest(found: TraceDiff) -> str:
         both = [row for row in rows if row.status not in ("added", "removed")]
         one, other = sum(row.us_a for row in both), sum(row.us_b for row in both)
         if one > 0:
-            parts.append(f"{_change(one, other)} A's {_duration(one)}{'' if phase == 'all' else f' in {phase}'}")
+            parts.append(
+                f"{_change(one, other)} A's {_duration(one)}{'' if phase == 'all' else f' in {phase}'}"
+            )
     if not parts:
         return ""
     which = "Blocks that run in both" if found.skipped_only_in_a or found.skipped_only_in_b else "All blocks"
@@ -189,4 +194,3 @@ def _listed(parts: Sequence[str]) -> str:
 def _duration(us: float) -> str:
     unit, factor = next(((unit, factor) for unit, factor in _UNITS if us >= 0.9995 * factor), _UNITS[-1])
     return f"{us / factor:.3g} {unit}" if us / factor < 1000 else f"{us / factor:.0f} {unit}"  # noqa: PLR2004
-

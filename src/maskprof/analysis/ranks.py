@@ -93,7 +93,9 @@ def _straggler_notes(rows: Sequence[RankRow], stragglers: Sequence[int]) -> list
     for row in rows:
         if row.rank not in stragglers:
             continue
-        computes = f"computes for {_ms(row.compute_us)}, the others for {_ms(median(o.compute_us for o in others))}"
+        computes = (
+            f"computes for {_ms(row.compute_us)}, the others for {_ms(median(o.compute_us for o in others))}"
+        )
         waiting = median(other.wait_us for other in others)
         if waiting > 0:
             share = 100 * median(other.wait_us / other.span_us for other in others if other.span_us > 0)
@@ -128,7 +130,9 @@ def _completeness_notes(
     if known < len(summaries):
         count = len(summaries) - known
         notes.append(f"{count} trace{'s' if count > 1 else ''} of unknown rank: not compared.")
-    hurt = [rank for rank, found in by_rank.items() if found[0].account.truncated or found[0].account.events_lost]
+    hurt = [
+        rank for rank, found in by_rank.items() if found[0].account.truncated or found[0].account.events_lost
+    ]
     if hurt:
         notes.append(f"Damaged: the trace of rank {', '.join(map(str, hurt))}; its figures are too low.")
     return notes

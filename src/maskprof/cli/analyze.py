@@ -12,6 +12,7 @@ from maskprof.cli.trace_options import (
     reading_options,
 )
 from maskprof.errors import TraceError
+from maskprof.reports.escapes import visible
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -36,7 +37,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument_group("roofline").add_argument(
         "--peaks",
         metavar="TEXT",
-        help="what the device can do at most, where it is not known or known otherwise: bf16=989,gb_s=3350",
+        help="what the device can do at most, where it is not known or known otherwise: bf16=989,gb_s=3350, or the "
+        "name of a device such as MI300X",
     )
     add_output_flags(parser)
 
@@ -53,7 +55,7 @@ def run(args: argparse.Namespace) -> int:
     """
     # Imported here: numpy and the decoder are not needed to say which flags there are.
     from maskprof.analysis.ranks import compare_ranks  # noqa: PLC0415
-    from maskprof.traces.reader import find_traces  # noqa: PLC0415
+    from maskprof.traces.reader import STDIN, find_traces  # noqa: PLC0415
 
     outputs = outputs_of(args, args.traces)
     peaks = _peaks(args.peaks)
@@ -62,7 +64,7 @@ def run(args: argparse.Namespace) -> int:
     paths: list[str] = []
     for given in args.traces:
         try:
-            paths += [str(path) for path in find_traces(given)]
+            paths += [given] if given == STDIN else [str(path) for path in find_traces(given)]
         except TraceError as error:
             errors.append(error)
     # One at a time: the columns of a trace are not kept longer than its analysis needs them.
@@ -75,8 +77,8 @@ def run(args: argparse.Namespace) -> int:
         raise errors[0] if len(errors) == 1 else TraceError("; ".join(map(str, errors)))
     _write(outputs, found, compare_ranks(found) if len(found) > 1 else None, args.top)
     sys.stdout.flush()
-    for error in errors:
-        sys.stderr.write(f"maskprof: {error}\n")
+    for problem in errors:
+        sys.stderr.write(f"maskprof: {visible(str(problem))}\n")
     return EXIT_BAD_INPUT if errors else EXIT_DONE
 
 
@@ -96,9 +98,7 @@ def _peaks(text: str | None) -> Any:
     return parse_peaks(text)
 
 
-def _write(
-    outputs: Outputs, found: "list[TraceSummary]", ranks: "RankComparison | None", top: int
-) -> None:
+def _write(outputs: Outputs, found: "list[TraceSummary]", ranks: "RankComparison | None", top: int) -> None:
     def json() -> str:
         from maskprof.results.serialize_trace import dump_summaries  # noqa: PLC0415
 

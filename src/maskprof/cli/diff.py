@@ -78,9 +78,9 @@ def run(args: argparse.Namespace) -> int:
 def _summary(given: str, args: argparse.Namespace) -> "TraceSummary":
     from maskprof.analysis.analyze import analyze  # noqa: PLC0415
     from maskprof.errors import TraceError  # noqa: PLC0415
-    from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
+    from maskprof.traces.reader import STDIN, find_traces, read_trace  # noqa: PLC0415
 
-    paths = list(find_traces(given))
+    paths = [given] if given == STDIN else list(map(str, find_traces(given)))
     if len(paths) > 1:
         raise TraceError(f"{given} holds {len(paths)} traces: give one of them, such as {paths[0]}")
     return analyze(read_trace(paths[0], **reading_options(args)), within=args.within)

@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from maskprof.cli.options import CommandParser
 from maskprof.errors import MaskprofError
+from maskprof.reports.escapes import visible
 from maskprof.version import __version__
 
 EXIT_BAD_INPUT = 2
@@ -121,5 +122,6 @@ def _versions() -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    sys.stderr.write(f"maskprof: {sentence}\n")
+    # A sentence may quote names from a file, in which anything may stand.
+    sys.stderr.write("".join(f"maskprof: {visible(line)}\n" for line in sentence.splitlines() or [""]))
     return code

@@ -84,9 +84,9 @@ class Outputs:
             for name, content in csv().items():
                 write_whole(self.csv / name, content)
         if self.shows_tables:
-            from rich.console import Console  # noqa: PLC0415 - costs a tenth of a second; JSON does without
+            from maskprof.reports.trace_console import new_console  # noqa: PLC0415 - JSON does without rich
 
-            tables(Console(highlight=False))
+            tables(new_console())
 
 
 def outputs_of(args: argparse.Namespace, traces: list[str]) -> Outputs:
@@ -103,7 +103,9 @@ def outputs_of(args: argparse.Namespace, traces: list[str]) -> Outputs:
             continue
         path = Path(place)
         if path.resolve() in inputs:
-            raise ConfigError(f"{flag}: {place} is one of the traces and would be overwritten; name another file")
+            raise ConfigError(
+                f"{flag}: {place} is one of the traces and would be overwritten; name another file"
+            )
         if path.is_dir():
             raise ConfigError(f"{flag}: {place} is a directory; name a file in it")
         if not path.parent.is_dir():

@@ -13,7 +13,7 @@ from maskprof.reports.trace_columns import (
     plain_names,
     time_column,
 )
-from maskprof.results.trace_comparison import DiffRow, TraceDiff
+from maskprof.results.trace_comparison import DiffRow, SkippedRow, TraceDiff
 
 _CHANGES = ("added", "removed", "more", "fewer", "slower", "faster")
 
@@ -25,6 +25,7 @@ def diff_tables(diff: TraceDiff, *, top: int) -> tuple[Table, ...]:
     for phase, rows in diff.blocks.items():
         where = "" if phase == "all" else f" in {visible(phase)}"
         tables.append(_table(f"Blocks{where} (per step)", "block", rows, top=len(rows), counts=counts))
+    tables.append(_skipped_table(diff.skipped))
     tables += [
         _table("Ranges", "range", diff.ranges, top=top, counts="count"),
         _table(
@@ -72,6 +73,32 @@ def _table(
         ),
         notes=(f"{tally}.",),
         strong_rows=frozenset(place for place, row in enumerate(shown) if row.status in ("added", "removed")),
+    )
+
+
+def _skipped_table(rows: Sequence[SkippedRow]) -> Table | None:
+    if not rows:
+        return None
+    columns = [*name_columns("name", "\ncategory", [row.category for row in rows])]
+    parts: tuple[tuple[str, str, list[int], list[float]], ...] = (
+        ("inside", "those\nblocks", [row.inside_count for row in rows], [row.inside_us for row in rows]),
+        (
+            "elsewhere",
+            "else-\nwhere",
+            [row.elsewhere_count for row in rows],
+            [row.elsewhere_us for row in rows],
+        ),
+        ("whole", "\nall", [row.whole_count for row in rows], [row.whole_us for row in rows]),
+    )
+    for key, title, counts, times_us in parts:
+        unit = units.time_unit([us for row in rows for us in (row.inside_us, row.whole_us)])
+        cells = tuple(f"+{count}" if count > 0 else str(count) for count in counts)
+        columns.append(Column(key=f"{key}_count", title=title, cells=cells))
+        columns.append(Column(key=f"{key}_us", title=f"\n{unit}", cells=_signed(times_us, unit), rank=1))
+    return Table(
+        title="What went with blocks that only one side runs: change of device work from A to B",
+        columns=tuple(columns),
+        notes=("Counts, and their time: in those blocks, elsewhere, and in all; over all steps.",),
     )
 
 

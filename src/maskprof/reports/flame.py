@@ -69,11 +69,11 @@ def _widths(times: Sequence[float], room: int) -> list[int] | None:
 
 
 def _labels(numbers: Sequence[int], widths: Sequence[int]) -> str:
-    """Each block's number under its beginning, where it does not run into the next."""
+    """Each block's number under its beginning, where a space is left after the one before."""
     text, place = "", 0
     for number, width in zip(numbers, widths, strict=True):
         label = str(number)
-        if len(text) <= place and (len(label) < width or len(label) == width == 1):
+        if len(text) < place or not place:
             text = text.ljust(place) + label
         place += width
     return text

@@ -17,7 +17,7 @@ KNOBS = (
 BLOCKS = (
     (
         "From the traces, with the recording's own cost subtracted. A row is a configuration, a cell a block: the "
-        "stronger its colour, the more time; a stroke is a skipped block. Choose a cell to open its configuration below."
+        "stronger its colour, the more time; a stroke is a skipped block. Choose a cell to open its configuration."
     ),
     (
         "Traced runs are slower than clean ones, since every operator is recorded: compare blocks with each other, and "

@@ -38,8 +38,9 @@ _XMMA_TAIL = re.compile(r"_(?:warpgroupsize|execute_segment|execute_split)\w*$")
 _LAMBDA = re.compile(r"\{lambda\((.*)\)#\d+\}")
 _MANGLED_PART = re.compile(r"L[a-z]n?\d+E|DF16b?|(?P<length>\d{1,5})")
 _LEAST_CORE = 12
-# Longer names than any compiler writes: reading them would take long and tell nothing.
-_MOST_READ = 20_000
+# Longer and deeper than compilers write them: reading on would take long and tell nothing.
+_MOST_READ = 6_000
+_MOST_WRAPPED = 8
 
 
 def short_names(names: Sequence[str], width: int) -> tuple[str, ...]:
@@ -146,7 +147,7 @@ def _before_arguments(name: str) -> str:
     return "::".join(parts)
 
 
-def _callee(name: str) -> str:
+def _callee(name: str, depth: int = 0) -> str:
     """The functor where the name is a wrapper's, else the name without its namespaces."""
     parts = _top_level(name, "::")
     if not parts:
@@ -161,10 +162,10 @@ def _callee(name: str) -> str:
     own = parts[-1]
     bare = _before_arguments(own)
     identifier, arguments = _template(bare)
-    if identifier in _WRAPPERS:
+    if identifier in _WRAPPERS and depth < _MOST_WRAPPED:
         inner = [argument for argument in arguments if _is_functor(argument)]
         if inner:
-            functor = _callee(_without_arguments_of_functor(inner[0]))
+            functor = _callee(_without_arguments_of_functor(inner[0]), depth + 1)
             types = [_tidy(argument) for argument in arguments if _is_type(argument)]
             if types and types[0] not in functor and types[0] not in ("true", "false"):
                 return f"{functor} on {types[0]}"

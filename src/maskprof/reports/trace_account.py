@@ -21,6 +21,7 @@ def account_table(summary: TraceSummary) -> Table:
             ("kernels in no category", account.unclassified_count, f"{share} of kernel time"),
         ]
     rows += [
+        ("Python frames", account.python_frames, "with a duration too, not needed"),
         ("events without a duration", account.events_other, "arrows, counters, names"),
         ("events lost to damage", account.events_lost, ""),
         ("begins or ends without the other", account.unpaired, ""),

@@ -1,7 +1,6 @@
 """The blocks of a traced model: proportional bars per block, and what remains of skipped ones."""
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
@@ -13,6 +12,7 @@ from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime
 _SOURCES = {
     "ranges": "by maskprof's ranges",
     "modules": "by the ranges of the model's modules",
+    "annotations": "by ranges that are named as a list of blocks",
     "period": "by the sequence of kernels that repeats",
 }
 _TURNS = {True: "active", False: "skipped", None: units.MISSING}
@@ -97,7 +97,7 @@ def _identity(blocks: Sequence[BlockTime]) -> list[Column]:
     if any(block.active is not None for block in blocks):
         cells = tuple(_TURNS[block.active] for block in blocks)
         columns.append(Column(key="turn", title="\nturn", cells=cells, justify="left"))
-    else:
+    elif any(str(block.block) not in block.name or " " not in block.name for block in blocks):
         columns += name_columns("name", "\nname", [block.name for block in blocks], least_rank=20)
     return columns
 
@@ -155,6 +155,4 @@ def _steps_note(phases: Sequence[BlockPhase]) -> str:
 
 def _time(key: str, label: str, what: str, values_us: Sequence[float | None], *, rank: int) -> Column:
     """A column whose title is the phase and, below, what is measured and its unit."""
-    unit = units.time_unit(values_us)
-    column = time_column(key, label, values_us, rank=rank, unit=unit)
-    return replace(column, title=f"{label}\n{what} {unit}")
+    return time_column(key, f"{label}\n{what}", values_us, rank=rank)

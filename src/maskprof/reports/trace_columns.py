@@ -27,6 +27,8 @@ _NAME_WIDTHS = {
 }
 BEFORE_NAMES = 50
 _BAR_WIDTHS = (24, 16, 10)
+# So that what is not nothing does not look like it, unless it is a thousand times less than the largest.
+_MOST_DECIMALS = 3
 _EIGHTHS = "▏▎▍▌▋▊▉"
 
 Shorten = Callable[[Sequence[str], int], Sequence[str]]
@@ -76,13 +78,17 @@ def kernel_columns(names: Sequence[str]) -> list[Column]:
 def time_column(
     key: str, title: str, values_us: Sequence[float | None], *, rank: int = 0, unit: str | None = None
 ) -> Column:
-    """Times in one unit, which is the title's second line."""
+    """Times in one unit, which the title's last line ends with."""
     chosen = unit or units.time_unit(values_us)
     scaled = [None if value is None else value / units.time_factor(chosen) for value in values_us]
     decimals = units.decimals_for(scaled)
+    while decimals < _MOST_DECIMALS and any(
+        value and float(f"{value:.{decimals}f}") == 0 for value in scaled
+    ):
+        decimals += 1
     return Column(
         key=key,
-        title=f"{title}\n{chosen}",
+        title=f"{title} {chosen}" if "\n" in title else f"{title}\n{chosen}",
         cells=tuple(units.fixed(value, decimals) for value in scaled),
         rank=rank,
     )
@@ -115,11 +121,10 @@ def bar_columns(
     widths: Sequence[int] = _BAR_WIDTHS,
     faint: Sequence[bool] = (),
 ) -> list[Column]:
-    """Bars whose full length is a share of 1, as long as there is room for.
+    """Bars whose full length is a share of 1, as long as there is room for: one of `widths` is shown.
 
-    Args:
-        rank: of the longest; of the shortest it is `last_rank`, of those between a step less each.
-        faint: rows whose bar is drawn light.
+    `rank` is that of the longest, `last_rank` of the shortest; between, each has one less than the one before.
+    Rows marked in `faint` are drawn light.
     """
     columns: list[Column] = []
     marks = list(faint) or [False] * len(shares)

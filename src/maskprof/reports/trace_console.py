@@ -13,9 +13,20 @@ from maskprof.reports.escapes import visible
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import Table, with_texts
 from maskprof.reports.rank_tables import overview_table, rank_table
-from maskprof.reports.trace_tables import block_tables, other_tables, subject, time_tables
+from maskprof.reports.trace_tables import block_tables, other_tables, recorded, time_tables
 from maskprof.results.trace_comparison import RankComparison, TraceDiff
 from maskprof.results.trace_summary import TraceSummary
+
+
+class _Console(Console):
+    def on_broken_pipe(self) -> None:
+        """Leave a reader that went away to the command, as for everything else that is written."""
+        raise BrokenPipeError
+
+
+def new_console() -> Console:
+    """A console for stdout."""
+    return _Console(highlight=False)
 
 
 def print_traces(
@@ -37,7 +48,8 @@ def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
 
     Names in it are data: no markup, no control codes. Colours are the console's decision.
     """
-    print_paragraph(subject(summary), console, style="dim")
+    _print_line(visible(summary.facts.path), console)
+    print_paragraph(recorded(summary), console, style="dim")
     print_paragraph(" ".join(map(visible, summary.headline)), console, style="bold green")
     print_tables(time_tables(summary, top=top), console)
     lines = flame(summary.blocks, console.width)
@@ -51,7 +63,7 @@ def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
 def print_diff(diff: TraceDiff, console: Console, *, top: int) -> None:
     """Print two traces side by side: which they are, what changed in words, the tables."""
     for line in diff_subject(diff):
-        print_paragraph(line, console, style="dim")
+        _print_line(line, console)
     print_paragraph(" ".join(map(visible, diff.headline)), console, style="bold green")
     print_tables(diff_tables(diff, top=top), console)
     for note in diff.notes:
@@ -70,6 +82,11 @@ def print_paragraph(text: str, console: Console, *, style: str) -> None:
     """Print running text."""
     if text:
         console.print(Text(_shown(text, console), style=style))
+
+
+def _print_line(text: str, console: Console) -> None:
+    """A line with a path in it, never broken, so that it can be copied."""
+    console.print(Text(_shown(text, console), style="dim"), soft_wrap=True)
 
 
 def _shown(text: str, console: Console) -> str:

@@ -15,7 +15,7 @@ from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, 
 from maskprof.results.trace_summary import BlockTime, DeviceTime, LaunchFacts, RooflineRow, TraceSummary
 
 _SUMMARY = ("events", "span_us")
-_DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_pct")
+_DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_us", "idle_pct")
 _LAUNCHES = tuple(field.name for field in fields(LaunchFacts))
 _BLOCK = tuple(field.name for field in fields(BlockTime) if field.name != "categories")
 _ROOFLINE = tuple(field.name for field in fields(RooflineRow))
@@ -64,10 +64,18 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             ),
         ),
         "operators": (
-            ("name", "count", "total_us", "self_us", "device_us", "kernel_count"),
+            ("name", "category", "count", "total_us", "self_us", "device_us", "kernel_count"),
             of_each(
                 lambda s: [
-                    (csv_name(o.name), o.count, o.total_us, o.self_us, o.device_us, o.kernel_count)
+                    (
+                        csv_name(o.name),
+                        csv_name(o.category),
+                        o.count,
+                        o.total_us,
+                        o.self_us,
+                        o.device_us,
+                        o.kernel_count,
+                    )
                     for o in s.whole.operators
                 ]
             ),
@@ -129,6 +137,25 @@ def diff_csvs(diff: TraceDiff) -> dict[str, str]:
             "blocks": (
                 ("phase", "block", *head),
                 [[csv_name(phase), *_diff_row(row)] for phase, rows in diff.blocks.items() for row in rows],
+            ),
+            "skipped": (
+                (
+                    "category",
+                    "inside_count",
+                    "inside_us",
+                    "elsewhere_count",
+                    "elsewhere_us",
+                    "whole_count",
+                    "whole_us",
+                ),
+                [
+                    (
+                        csv_name(row.category),
+                        *(row.inside_count, row.inside_us, row.elsewhere_count, row.elsewhere_us),
+                        *(row.whole_count, row.whole_us),
+                    )
+                    for row in diff.skipped
+                ],
             ),
             "ranges": table("range", diff.ranges),
             "categories": table("category", diff.categories),

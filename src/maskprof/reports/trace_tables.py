@@ -6,6 +6,7 @@ from heapq import nlargest
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
+from maskprof.reports.trace_account import account_table
 from maskprof.reports.trace_blocks import blocks_table, skipped_table
 from maskprof.reports.trace_columns import (
     BEFORE_NAMES,
@@ -13,14 +14,15 @@ from maskprof.reports.trace_columns import (
     count_column,
     kernel_columns,
     name_columns,
+    plain_names,
     share_column,
     time_column,
 )
-from maskprof.reports.trace_account import account_table
 from maskprof.reports.trace_roofline import roofline_table
 from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, RangeTime, TraceSummary
 
 DEFAULT_TOP = 10
+_CATEGORY_WIDTH = 20
 
 
 def time_tables(summary: TraceSummary, *, top: int = DEFAULT_TOP) -> tuple[Table, ...]:
@@ -54,8 +56,13 @@ def other_tables(summary: TraceSummary, *, top: int = DEFAULT_TOP) -> tuple[Tabl
 
 def subject(summary: TraceSummary) -> str:
     """`trace.json.gz · NVIDIA H100 · 12080 events · 48.2 ms`."""
+    return f"{visible(summary.facts.path)} · {recorded(summary)}"
+
+
+def recorded(summary: TraceSummary) -> str:
+    """`NVIDIA H100 · 12080 events · 48.2 ms`."""
     facts = summary.facts
-    parts = [facts.path]
+    parts = []
     devices = list(dict.fromkeys(facts.devices))
     parts += [
         name if facts.devices.count(name) == 1 else f"{facts.devices.count(name)} x {name}"
@@ -63,7 +70,7 @@ def subject(summary: TraceSummary) -> str:
     ]
     if not devices and summary.whole.device is None:
         parts.append("no device")
-    if facts.ranks:
+    if facts.ranks and facts.world_size != 1:
         ranks = f"{'rank' if len(facts.ranks) == 1 else 'ranks'} {', '.join(map(str, facts.ranks))}"
         parts.append(ranks if facts.world_size is None else f"{ranks} of {facts.world_size}")
     parts += [units.count(facts.events, "event"), units.duration_us(facts.span_us)]
@@ -80,6 +87,7 @@ def device_table(whole: Breakdown) -> Table | None:
         ("idle: waiting for the host", device.idle_launch_us, None),
         ("idle: between launched kernels", device.idle_gap_us, None),
         ("idle: launch not in the trace", device.idle_other_us, None),
+        ("busy with work from outside", device.elsewhere_us, None),
     ]
     rows = [row for row in rows if row[1] > 0 or row[0] == "busy"]
     shares = [_ratio(us, device.span_us) for _, us, _ in rows]
@@ -130,7 +138,7 @@ def kernel_table(whole: Breakdown, *, top: int) -> Table | None:
             Column(
                 key="category",
                 title="\ncategory",
-                cells=tuple(visible(kernel.category) for kernel in shown),
+                cells=plain_names([visible(kernel.category) for kernel in shown], _CATEGORY_WIDTH),
                 justify="left",
                 rank=BEFORE_NAMES + 1,
                 role="side",
@@ -207,6 +215,9 @@ def range_table(ranges: Sequence[RangeTime], *, top: int) -> Table | None:
             count_column("kernels", "\nkernels", [found.kernel_count for found in shown], rank=2),
             count_column("launches", "\nlaunches", [found.launch_count for found in shown], rank=3),
         ]
+    if any(found.elsewhere_device_us for found in shown):
+        others = [found.elsewhere_device_us for found in shown]
+        columns.append(time_column("others", "by other\nthreads", others, rank=4))
     note = "Device: kernels launched inside, whenever they ran. Nested ranges each count what is inside them."
     return Table(
         title=_top_title("Ranges", len(shown), len(ranges)),

@@ -76,6 +76,10 @@ def diff_entry(diff: TraceDiff) -> dict[str, Any]:
         "kernels": [_diff_row_entry(row) for row in diff.kernels],
         "skipped_only_in_a": list(diff.skipped_only_in_a),
         "skipped_only_in_b": list(diff.skipped_only_in_b),
+        "skipped": [
+            {**asdict(row), "elsewhere_count": row.elsewhere_count, "elsewhere_us": row.elsewhere_us}
+            for row in diff.skipped
+        ],
         "notes": list(diff.notes),
     }
 
@@ -119,7 +123,7 @@ def _breakdown_entry(breakdown: Breakdown) -> dict[str, Any]:
 
 
 def _device_entry(device: DeviceTime) -> dict[str, Any]:
-    return {**asdict(device), "idle_pct": device.idle_pct}
+    return {**asdict(device), "idle_us": device.idle_us, "idle_pct": device.idle_pct}
 
 
 def _kernel_entry(kernel: KernelTime) -> dict[str, Any]:
@@ -140,6 +144,7 @@ def _category_entry(category: CategoryTime) -> dict[str, Any]:
 def _operator_entry(operator: OperatorTime) -> dict[str, Any]:
     return {
         "name": operator.name,
+        "category": operator.category,
         "count": operator.count,
         "total_us": operator.total_us,
         "mean_us": operator.total_us / operator.count if operator.count else 0.0,
@@ -156,6 +161,8 @@ def _range_entry(found: RangeTime) -> dict[str, Any]:
         "device_us": found.device_us,
         "kernel_count": found.kernel_count,
         "launch_count": found.launch_count,
+        "elsewhere_kernel_count": found.elsewhere_kernel_count,
+        "elsewhere_device_us": found.elsewhere_device_us,
         **_breakdown_entry(found.breakdown),
     }
 

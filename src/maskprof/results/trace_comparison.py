@@ -35,6 +35,30 @@ class DiffRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedRow:
+    """One category of device work, where blocks run in one of two traces only; figures are B's minus A's.
+
+    Attributes:
+        inside_count, inside_us: inside those blocks, over all steps.
+        whole_count, whole_us: in the whole traces. Where both are the same, nothing else changed.
+    """
+
+    category: str
+    inside_count: int
+    inside_us: float
+    whole_count: int
+    whole_us: float
+
+    @property
+    def elsewhere_count(self) -> int:
+        return self.whole_count - self.inside_count
+
+    @property
+    def elsewhere_us(self) -> float:
+        return self.whole_us - self.inside_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceDiff:
     """Two traces side by side: what is in A, what is in B.
 
@@ -45,6 +69,8 @@ class TraceDiff:
         ranges: those of users, numbers of steps in their names left out; by order in A.
         categories, operators, kernels: complete, the largest change of time first.
         skipped_only_in_a, skipped_only_in_b: numbers of blocks.
+        skipped: what went with those blocks and what changed elsewhere, the largest part of theirs first; empty
+            where a side has no device, or other numbers of steps.
         notes: sentences on what a comparison has to mind, among them when two times count as the same.
     """
 
@@ -59,6 +85,7 @@ class TraceDiff:
     kernels: tuple[DiffRow, ...] = ()
     skipped_only_in_a: tuple[int, ...] = ()
     skipped_only_in_b: tuple[int, ...] = ()
+    skipped: tuple[SkippedRow, ...] = ()
     notes: tuple[str, ...] = ()
 
 
