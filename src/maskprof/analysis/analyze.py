@@ -5,6 +5,7 @@ from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
 from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
+from maskprof.analysis.roofline import roofline
 from maskprof.analysis.scope import narrowed
 from maskprof.analysis.trace_account import trace_account
 from maskprof.analysis.trace_facts import trace_facts
@@ -40,12 +41,13 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         scope = narrowed(trace, launches, within)
         scope_launches = link_launches(scope)
     blocks = find_blocks_in(scope, scope_launches)
+    against_peaks = roofline(scope, scope_launches, peaks)
     return TraceSummary(
         facts=facts,
-        headline=headline(facts, whole, account, gap),
+        headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
         whole=whole,
         ranges=ranges,
         blocks=blocks,
-        roofline=None,
+        roofline=against_peaks,
         account=account,
     )

@@ -59,8 +59,13 @@ class DeviceSums:
         return DeviceSums(**columns)
 
 
-def launched_ns(calls: Calls, at: Positions, floor_ns: int) -> Int64s:
-    """When the host had launched what some calls launch, since the work's origin."""
+def launched_ns(calls: Calls, at: Positions = slice(None), floor_ns: int | None = None) -> Int64s:
+    """When the host had launched what some calls launch, since the work's origin.
+
+    `floor_ns` is what `launch_floor_ns` gives, for those who ask in pieces.
+    """
+    if floor_ns is None:
+        floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
     starts = calls.starts(at)
     return np.maximum(starts + floor_ns, starts + calls.dur_ns[at])
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import device_kinds
+from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.narrow import Ints, narrowed, slices
-from maskprof.traces.columns import Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches
 
 Positions = Int64s | Int32s | slice
@@ -43,6 +43,15 @@ class DeviceWork:
     def __len__(self) -> int:
         return len(self.rows)
 
+    @property
+    def end_ns(self) -> Int64s:
+        """The ends, since the origin."""
+        return self.start_ns + self.dur_ns
+
+    @property
+    def is_kernel(self) -> Bools:
+        return np.equal(self.kind, Kind.KERNEL)
+
     def times(self, at: Positions) -> tuple[Int64s, Int64s]:
         """Start and end of some events, since the origin."""
         start = self.start_ns[at]
@@ -56,6 +65,7 @@ class Calls:
     Attributes:
         axis: the host's axis.
         origin_ns: the work's.
+        rows: their rows in the trace; shape (calls,).
         group_bounds: the calls of the axis' group g are `[group_bounds[g], group_bounds[g + 1])`.
         key: place on the axis of the group; shape (calls,).
         dur_ns: never negative; may be of a narrow type, as may the next; shape (calls,).
@@ -66,6 +76,7 @@ class Calls:
 
     axis: HostAxis
     origin_ns: int
+    rows: Int32s
     group_bounds: list[int]
     key: Int64s
     dur_ns: Ints
@@ -116,6 +127,7 @@ def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[Devic
     return work, Calls(
         axis=axis,
         origin_ns=origin,
+        rows=call_rows,
         group_bounds=axis.group_bounds(call_rows),
         key=key,
         dur_ns=np.maximum(events.dur_ns[call_rows], 0),

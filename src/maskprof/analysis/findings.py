@@ -8,7 +8,15 @@ from collections.abc import Iterable
 
 from maskprof.analysis.kernel_categories import kernel_head
 from maskprof.analysis.longest_gap import LongestGap
-from maskprof.results.trace_summary import Breakdown, DeviceTime, OperatorTime, TraceAccount, TraceFacts
+from maskprof.results.trace_summary import (
+    Blocks,
+    Breakdown,
+    DeviceTime,
+    OperatorTime,
+    Roofline,
+    TraceAccount,
+    TraceFacts,
+)
 
 _MOVING = frozenset(
     (
@@ -51,6 +59,7 @@ _WORDS = {
     "rope": "rotary embedding",
     "other": "unclassified kernels",
 }
+_BOUNDS = {"compute": "arithmetic", "memory": "memory"}
 _MOST = 0.5
 _WORTH_SAYING = 0.05
 _UNCLASSIFIED_PCT = 3.0
@@ -60,7 +69,13 @@ _LONGEST_NAME = 48
 
 
 def headline(
-    facts: TraceFacts, whole: Breakdown, account: TraceAccount, gap: LongestGap | None = None
+    facts: TraceFacts,
+    whole: Breakdown,
+    account: TraceAccount,
+    *,
+    gap: LongestGap | None = None,
+    blocks: Blocks | None = None,
+    roofline: Roofline | None = None,
 ) -> tuple[str, ...]:
     """A few sentences on one trace, the verdict first.
 
@@ -75,10 +90,11 @@ def headline(
             *_longest(device, gap),
             *_launching(whole, device),
             *_work(whole, device),
+            *_against_peaks(roofline, device),
             *_observer(facts, device),
             *_graphs(account),
         ]
-    return (*sentences, *_reservations(account))
+    return (*sentences, *_skipped(blocks), *_reservations(account))
 
 
 def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
@@ -190,7 +206,7 @@ def _most_of(whole: Breakdown) -> str:
     if _share_in(whole, _MOVING) >= _MOST:
         return ", for the most part memory traffic"
     if _share_in(whole, _COMPUTING) >= _MOST:
-        return ", for the most part matrix products and attention"
+        return ", for the most part matrix products, experts and attention"
     return ""
 
 
@@ -199,6 +215,43 @@ def _share_in(whole: Breakdown, categories: frozenset[str]) -> float:
     of_all = sum(kernel.total_us for kernel in whole.kernels if kernel.category != "communication")
     of_these = sum(kernel.total_us for kernel in whole.kernels if kernel.category in categories)
     return of_these / of_all if of_all else 0.0
+
+
+def _skipped(blocks: Blocks | None) -> Iterable[str]:
+    """What blocks still cost that a mask left out."""
+    for phase in blocks.phases if blocks is not None else ():
+        skipped = [block for block in phase.blocks if block.active is False]
+        if not skipped:
+            continue
+        costs = [f"{_time(sum(block.host_us or 0.0 for block in skipped))} of the host"]
+        if phase.device_us is not None:
+            spent = sum((block.device_us or 0.0) + block.copy_us for block in skipped)
+            bubble = sum(block.bubble_us or 0.0 for block in skipped)
+            costs += [f"{_time(spent)} of the device", f"{_time(bubble)} in which it waits"]
+        where = "" if phase.phase == "all" else f" of {phase.phase}"
+        yield (
+            f"The {len(skipped)} skipped of {len(phase.blocks)} blocks still take, in each step{where}, "
+            f"{', '.join(costs)}."
+        )
+
+
+def _against_peaks(roofline: Roofline | None, device: DeviceTime) -> Iterable[str]:
+    """Whether arithmetic or memory bounds the matrix products, where shapes tell."""
+    if roofline is None or roofline.peaks is None or _idles(device):
+        return
+    by_bound: dict[str, float] = {}
+    for row in roofline.rows:
+        by_bound[row.bound] = by_bound.get(row.bound, 0.0) + row.device_us
+    bound, most = max(by_bound.items(), key=lambda item: item[1], default=("unknown", 0.0))
+    if bound not in _BOUNDS or roofline.covered_us < _TOP * roofline.kernel_time_us:
+        return
+    top = roofline.rows[0]
+    reached = f"{top.tflops:.3g} TFLOP/s" if top.bound == "compute" else f"{top.gb_s:.3g} GB/s"
+    share = "" if top.share_of_peak is None else f", {_percent(top.share_of_peak, 1)} of the peak"
+    yield (
+        f"By their shapes, {_BOUNDS[bound]} bounds {_percent(most, roofline.covered_us)} of the matrix products' and "
+        f"attention's time; {top.operator} reaches {reached}{share}."
+    )
 
 
 def _observer(facts: TraceFacts, device: DeviceTime) -> Iterable[str]:
@@ -229,11 +282,18 @@ def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> l
     by_category: dict[str, float] = {}
     for operator in operators:
         by_category[operator.category] = by_category.get(operator.category, 0.0) + operator.self_us
-    category, most = max(by_category.items(), key=lambda item: item[1])
+    parts = sorted(by_category.items(), key=lambda item: -item[1])
     busiest = max(operators, key=lambda operator: operator.self_us)
     sentences = [lead, f"Operators take {_time(total)} by themselves, in a trace of {_time(facts.span_us)}."]
-    if category != "other" and most >= _MOST * total:
-        sentences.append(f"Bound by {_words(category)}: {_percent(most, total)} of that.")
+    if parts[0][0] != "other" and parts[0][1] >= _MOST * total:
+        sentences[-1] = f"Bound by {_words(parts[0][0])}: {sentences[-1][0].lower()}{sentences[-1][1:]}"
+    listed = [
+        f"{_words(c)} {_percent(us, total)}"
+        for c, us in parts
+        if us >= _WORTH_SAYING * total and c != "other"
+    ]
+    if listed:
+        sentences.append(f"Of that, {', '.join(listed[:_LISTED])}.")
     sentences.append(_operator_fact(busiest, total))
     return sentences
 

@@ -1,8 +1,12 @@
 """The first paragraph, word by word, for each thing that can bound a run. Times are in microseconds."""
 
+from dataclasses import replace
+
 import pytest
 
 from maskprof import analyze, read_trace
+from maskprof.analysis.findings import headline
+from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime, DevicePeaks, Roofline, RooflineRow
 from tests.support.traces import TraceBuilder
 
 A100 = [{"id": 0, "name": "NVIDIA A100"}]
@@ -37,7 +41,7 @@ def test_bound_by_matrix_products(said):
         builder.launch(2 * i, i + 1).kernel(name, 100 * i + 10, 100, i + 1)
     assert said(builder) == [
         (
-            "Bound by the device's own work, for the most part matrix products and attention: "
+            "Bound by the device's own work, for the most part matrix products, experts and attention: "
             "the NVIDIA A100 works 100 % of 400 us."
         ),
         "The host runs ahead: a launch finds 2 events queued on average and its work starts after 157 us (median).",
@@ -140,7 +144,7 @@ def test_graphs_and_several_devices(said):
     builder.kernel("gemm", 10, 20, 1).kernel("gemm", 10, 20, 1, device=1)
     assert said(builder) == [
         (
-            "Bound by the device's own work, for the most part matrix products and attention: "
+            "Bound by the device's own work, for the most part matrix products, experts and attention: "
             "2 devices (NVIDIA A100) work 100 % of 20 us."
         ),
         "Of the device's work, matrix products 100 %.",
@@ -152,8 +156,8 @@ def test_graphs_and_several_devices(said):
 def test_the_host_alone(said):
     assert said(TraceBuilder().op("aten::mm", 0, 60).op("aten::add", 60, 20)) == [
         "A trace of the host alone: it holds no work of a device.",
-        "Operators take 80 us by themselves, in a trace of 80 us.",
-        "Bound by matrix products: 75 % of that.",
+        "Bound by matrix products: operators take 80 us by themselves, in a trace of 80 us.",
+        "Of that, matrix products 75 %, elementwise kernels 25 %.",
         "aten::mm takes most: 75 % in 1 call of 60 us each.",
     ]
 
@@ -165,6 +169,7 @@ def test_the_host_alone_without_a_bound(said):
     assert said(builder) == [
         "A trace of the host alone: it holds no work of a device.",
         "Operators take 170 us by themselves, in a trace of 270 us.",
+        "Of that, elementwise kernels 35 %, matrix products 24 %.",
         "x takes most: 41 % in 1 call of 70 us each.",
     ]
 
@@ -213,3 +218,108 @@ def test_a_range_that_shares_the_device(said):
 def test_names_are_short(said):
     builder = TraceBuilder().kernel("x" * 500, 0, 20, 1)
     assert f"{'x' * 45}... takes 100 % of the kernels' time." in said(builder)
+
+
+def block(number, active, **figures):
+    return BlockTime(
+        block=number,
+        name=f"block.{number:02}",
+        active=active,
+        **{
+            "host_us": 10.0,
+            "device_us": 5.0,
+            "kernel_count": 1.0,
+            "launch_count": 1.0,
+            "copy_us": 0.0,
+            "copy_count": 0.0,
+            "operator_count": 3.0,
+            "bubble_us": None,
+        }
+        | figures,
+    )
+
+
+def with_more(tmp_path, **more):
+    """The headline of a busy device, given what other parts of the analysis found."""
+    builder = (
+        TraceBuilder().launch(0, 1).launch(1, 2).kernel("gemm", 10, 60, 1).kernel("relu_kernel", 70, 40, 2)
+    )
+    summary = analyze(builder.read(tmp_path))
+    return headline(summary.facts, summary.whole, summary.account, **more)
+
+
+def test_what_skipped_blocks_still_cost(tmp_path):
+    blocks = (
+        block(0, active=True),
+        block(1, active=False, host_us=4.0, device_us=0.0, copy_us=1.5, copy_count=1.0, bubble_us=7.0),
+        block(2, active=False, host_us=3.0, device_us=0.25, bubble_us=2.0),
+    )
+    phase = BlockPhase(
+        phase="decode", steps=3, host_us=20.0, device_us=9.0, outside_device_us=0.0, blocks=blocks
+    )
+    found = Blocks(source="ranges", phases=(phase, replace(phase, phase="all", device_us=None)))
+    assert with_more(tmp_path, blocks=found)[-2:] == (
+        (
+            "The 2 skipped of 3 blocks still take, in each step of decode, "
+            "7 us of the host, 1.75 us of the device, 9 us in which it waits."
+        ),
+        "The 2 skipped of 3 blocks still take, in each step, 7 us of the host.",
+    )
+    active = Blocks(source="ranges", phases=(replace(phase, blocks=blocks[:1]),))
+    assert with_more(tmp_path, blocks=active) == with_more(tmp_path)
+
+
+def row(bound, **figures):
+    return RooflineRow(
+        **{
+            "operator": "aten::mm",
+            "shapes": "8x8 x 8x8",
+            "dtype": "bf16",
+            "count": 1,
+            "device_us": 60.0,
+            "flops": 1.0,
+            "bytes": 1.0,
+            "tflops": 250.0,
+            "gb_s": 900.0,
+            "intensity": 1.0,
+            "bound": bound,
+            "share_of_peak": 0.25,
+        }
+        | figures
+    )
+
+
+PEAKS = DevicePeaks(name="A", tflops={"bf16": 1000.0}, bandwidth_gb_s=3000.0, source="a data sheet")
+
+
+@pytest.mark.parametrize(
+    ("rows", "sentence"),
+    [
+        (
+            (row("compute"), row("memory", device_us=20.0)),
+            (
+                "By their shapes, arithmetic bounds 75 % of the matrix products' and attention's time; "
+                "aten::mm reaches 250 TFLOP/s, 25 % of the peak."
+            ),
+        ),
+        (
+            (row("memory", share_of_peak=None),),
+            (
+                "By their shapes, memory bounds 100 % of the matrix products' and attention's time; "
+                "aten::mm reaches 900 GB/s."
+            ),
+        ),
+    ],
+)
+def test_what_shapes_tell(tmp_path, rows, sentence):
+    covered = sum(r.device_us for r in rows)
+    found = Roofline(peaks=PEAKS, rows=rows, covered_us=covered, kernel_time_us=100.0)
+    assert sentence in with_more(tmp_path, roofline=found)
+
+
+@pytest.mark.parametrize(
+    "change", [{"peaks": None}, {"rows": (row("launch"),)}, {"rows": ()}, {"covered_us": 20.0}]
+)
+def test_shapes_that_tell_too_little(tmp_path, change):
+    found = Roofline(peaks=PEAKS, rows=(row("compute"),), covered_us=60.0, kernel_time_us=100.0)
+    assert with_more(tmp_path, roofline=replace(found, **change)) == with_more(tmp_path)
