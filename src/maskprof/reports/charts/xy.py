@@ -244,7 +244,7 @@ def _guide_label(guide: Guide, points: Sequence[Point], drawn: Sequence[Point], 
 
     if guide.label_at is not None:
         at = x0 + guide.label_at * (x1 - x0), y0 + guide.label_at * (y1 - y0)
-        best = min(at[0], end - width), at[1] - 6
+        best = min(at[0] - guide.label_at * width, end - width), at[1] - 6
     else:
         shares = [0.15, 0.25, 0.35, 0.45, 0.55, 0.65, 0.75, 0.85]
         best = max((place(share, above) for above in (False, True) for share in shares), key=room)

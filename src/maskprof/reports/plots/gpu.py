@@ -198,7 +198,7 @@ def _roofs(roofline: Roofline, rows: Sequence[RooflineRow]) -> tuple[Guide, ...]
             corner = peak / bandwidth
             points = ((corner, peak), (max(most, ridge) * 3, peak))
             guides.append(
-                Guide(label=f"{dtype} {units.significant(peak)} TFLOP/s", points=points, label_at=0.0)
+                Guide(label=f"{dtype} {units.significant(peak)} TFLOP/s", points=points, label_at=1.0)
             )
     return tuple(guides)
 
