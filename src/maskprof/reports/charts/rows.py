@@ -17,7 +17,7 @@ from maskprof.reports.charts.shapes import (
 )
 
 _FONT = 12.0
-_SIDE = 12.0
+_SIDE, _RIGHT = 12.0, 18.0
 _ROW = 34.0
 # A name this short stands left of its line instead of above it, in rows of half the height.
 _SHORT_NAME = 74.0
@@ -100,7 +100,7 @@ def draw_rows(plot: RowsPlot) -> Drawing:
 
     bounds = [cut(b) for row in plot.rows for v in row.values for b in (v.at, v.low, v.high) if b is not None]
     layout = _Layout([row.name for row in plot.rows], plot.width)
-    scale = linear(bounds, layout.left, plot.width - _SIDE, from_zero=True)
+    scale = linear(bounds, layout.left, plot.width - _RIGHT, from_zero=True)
     shapes = layout.frame(scale, plot.axis)
     targets = []
     for number, row in enumerate(plot.rows):
@@ -138,7 +138,7 @@ def draw_bars(plot: BarsPlot) -> Drawing:
     layout = _Layout([bar.name for bar in plot.bars], plot.width)
     scale = linear(
         [sum(part.length for part in bar.parts) for bar in plot.bars],
-        *(layout.left, plot.width - _SIDE),
+        *(layout.left, plot.width - _RIGHT),
         from_zero=True,
     )
     shapes = layout.frame(scale, plot.axis)

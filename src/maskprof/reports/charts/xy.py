@@ -114,8 +114,10 @@ def draw_xy(plot: XYPlot) -> Drawing:
     if longest > _LONGEST_LABEL:
         # They would take the room of the plot; the legend tells the lines apart.
         ends, longest = [], 0.0
-    right = plot.width - _RIGHT - (longest + 4 if ends else 0.0)
-    x = _scale(plot.x, xs, left, right)
+    x = _scale(plot.x, xs, left, plot.width)
+    # Half of the last number on the axis stands beyond its end.
+    margin = max(_RIGHT, text_width(tick_labels(x)[-1], _FONT) / 2 + 4)
+    x = replace(x, end=plot.width - margin - (longest + 4 if ends else 0.0))
     shapes = _frame(plot, x, y)
     for guide in plot.guides:
         points = tuple((x(a), y(b)) for a, b in guide.points)

@@ -31,10 +31,10 @@ def test_rows_stand_under_each_other_and_their_series_apart():
     dots = of(drawing, Dots)
     assert [dot.centers[0][1] for dot in dots] == [15.5, 20.5, 35.5]
     assert [dot.hollow for dot in dots] == [False, True, False]
-    # Zero to four on 28.96 (a short name beside) to 188 pixels.
+    # Zero to four on 28.96 (a short name beside) to 182 pixels.
     left = 12 + 12 * 0.58 + 10
-    assert dots[1].centers[0][0] == 188
-    assert dots[0].centers[0][0] == pytest.approx((left + 188) / 2)
+    assert dots[1].centers[0][0] == 182
+    assert dots[0].centers[0][0] == pytest.approx((left + 182) / 2)
     assert [(target.text, target.key, target.series) for target in drawing.targets] == [
         ("two", "", 0),
         ("four", "", 1),
@@ -56,9 +56,9 @@ def test_a_whisker_that_leaves_the_plot_has_no_end_there():
     drawing = rows(rows=(wild,), reach=5)
     (cut,) = (s for s in of(drawing, Segments) if s.stroke == "s0")
     assert len(cut.ends) == 2
-    assert max(x for end in cut.ends for x, _ in end) <= 188
+    assert max(x for end in cut.ends for x, _ in end) <= 182
     farther = rows(rows=(Row(name="4", values=(Value(at=50, text="fifty", place=0),)),), reach=5)
-    assert farther.targets[0].x <= 188
+    assert farther.targets[0].x <= 182
 
 
 def test_bars_are_parts_from_left_to_right():
@@ -72,6 +72,6 @@ def test_bars_are_parts_from_left_to_right():
     drawing = draw_bars(BarsPlot(title="t", axis="us", bars=(bar,), width=200))
     first, second = (shape.boxes[0] for shape in of(drawing, Boxes))
     left = 12 + 12 * 0.58 + 10
-    assert first == pytest.approx((left, 12, (188 - left) * 3 / 4, 12))
-    assert second == pytest.approx((left + first[2], 12, (188 - left) / 4, 12))
+    assert first == pytest.approx((left, 12, (182 - left) * 3 / 4, 12))
+    assert second == pytest.approx((left + first[2], 12, (182 - left) / 4, 12))
     assert [target.text for target in drawing.targets] == ["a", "b"]
