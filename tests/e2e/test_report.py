@@ -35,7 +35,7 @@ def test_the_report_of_a_real_run(ran):
         re.match(r"first-08-of-16 \| 8 \| \[mask 1{8}0{8}\] \| [\d.]+ ±[\d.]+ \|", line)
         for line in page.lines
     )
-    traces = [a["href"] for a in page.of("a") if "trace.json" in a["href"]]
+    traces = {a["href"] for a in page.of("a") if "trace.json" in a["href"]}
     assert len(traces) == 2
     assert all((path.parent / href).is_file() for href in traces)
 
