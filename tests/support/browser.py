@@ -25,6 +25,8 @@ _ARGUMENTS = (
     "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1",
 )
 _LOCAL_SCHEMES = ("data", "blob", "about", "file", "chrome-error")
+# A page that is not there by then is not slow but broken, on two busy cores too.
+_PATIENCE_MS = 20_000
 _WIDE: ViewportSize = {"width": 1280, "height": 800}
 
 
@@ -56,6 +58,7 @@ class OfflinePage:
     def __init__(self, browser: Browser, **context_options: object) -> None:
         options = {"viewport": _WIDE, "accept_downloads": True, **context_options}
         self._context = browser.new_context(**options)
+        self._context.set_default_timeout(_PATIENCE_MS)
         self.page: Page = self._context.new_page()
         self.errors: list[str] = []
         self.outside: list[str] = []
