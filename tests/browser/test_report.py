@@ -345,6 +345,16 @@ def test_what_a_screen_reader_needs_is_there(opened):
     assert page.evaluate("document.activeElement.id") == "main"
 
 
+def test_every_plot_has_its_figures_in_a_table_near_it(opened):
+    page = opened("one")
+    without = page.evaluate(
+        """[...document.querySelectorAll("figure.plot")]
+          .filter((figure) => !figure.closest("details.fold, section").querySelector("table"))
+          .map((figure) => figure.dataset.plot)"""
+    )
+    assert without == []
+
+
 def test_links_lead_into_what_is_folded_away(opened):
     page = opened("two")
     run = page.locator("#run1")
