@@ -302,8 +302,8 @@ def _result(setup: Setup, collected: _Collected, traces: Mapping[str, Path]) -> 
         configurations=setup.configurations,
         summary=summaries,
         samples=tuple(collected.samples),
-        fits=fit_lines(summaries),
-        knob_fits=fit_knobs(summaries),
+        fits=fit_lines(summaries, collected.samples),
+        knob_fits=fit_knobs(summaries, collected.samples),
         attribution=tuple(item for item in attribution if item.trace or item.closure),
         failures=tuple(collected.failures),
     )

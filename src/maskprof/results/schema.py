@@ -105,7 +105,8 @@ class Sample:
 class Statistics:
     """Of one phase's samples, in milliseconds; percentiles interpolate linearly, std is the population's.
 
-    `median_ci95` is a bootstrap interval of the median (None below 3 samples).
+    `median_ci95` is the median's interval, which takes neighbours in time as alike; `effective_samples` tells
+    how many independent samples would give one as wide. Both are None below 5 samples.
     """
 
     p50: float
@@ -116,6 +117,7 @@ class Statistics:
     min: float
     max: float
     median_ci95: tuple[float, float] | None = None
+    effective_samples: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +140,8 @@ class Fit:
     Attributes:
         phase: `prefill`, `decode_per_token` or `total`.
         variant, knobs: the way of skipping and the setting of the knobs that the line is of.
-        slope_ms_per_block, intercept_ms: with 95 % intervals, None where 2 points give no spread.
+        slope_ms_per_block, intercept_ms: with 95 % intervals from the samples' spread, round by round; below 5
+            samples from the medians' distances to the line, None where 2 points leave none.
         r2: share of the variance that the line explains; None where all medians are equal.
         departures: (configuration name, measured minus line in ms) where that exceeds the configuration's
             own interval and 2 % of the line.
@@ -160,7 +163,8 @@ class Fit:
 class Estimate:
     """A fitted figure and its 95 % interval.
 
-    Where a fit goes through all its points, the interval comes from theirs; None where they have none.
+    The interval comes from the samples' spread, round by round; below 5 samples from the medians' distances to
+    the fit, None where it goes through all of them.
     """
 
     value: float

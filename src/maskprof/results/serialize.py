@@ -160,7 +160,7 @@ def _statistics_entry(statistics: Statistics | None) -> dict[str, Any]:
     if statistics is None:
         return {}
     entry = {_statistic_key(name): getattr(statistics, name) for name in _STATISTICS}
-    return entry | {"P50_ci95": statistics.median_ci95}
+    return entry | {"P50_ci95": statistics.median_ci95, "effective_samples": statistics.effective_samples}
 
 
 def _statistic_key(name: str) -> str:
@@ -257,6 +257,8 @@ def _statistics(entry: dict[str, Any]) -> Statistics | None:
     return Statistics(
         **{name: number(entry, _statistic_key(name)) for name in _STATISTICS},
         median_ci95=optional_pair(entry, "P50_ci95"),
+        # Files of before this was known lack it.
+        effective_samples=optional_number({"effective_samples": None} | entry, "effective_samples"),
     )
 
 

@@ -75,7 +75,7 @@ def test_the_keys_are_the_research_documents():
     assert (entry["num_active_blocks"], entry["num_total_blocks"]) == (4, 16)
     assert entry["active_block_indices"] == [0, 1, 2, 3]
     for phase in ("prefill", "decode", "decode_per_token", "vision", "total"):
-        assert set(entry[phase]) == SEVEN | {"P50_ci95"}
+        assert set(entry[phase]) == SEVEN | {"P50_ci95", "effective_samples"}
     assert entry["prefill"]["P50"] == result.summary[0].prefill.p50
     assert (entry["skip_mode"], entry["dummy_cache"], entry["mask_on"]) == ("mask", "virtual", "host")
     sample = document["all_samples"][0]
