@@ -37,6 +37,8 @@ FLAGS = {
     "trace_dir": (["tr"], "tr", None),
     "trace_steps": (["2"], 2, 4),
     "resume": ([], True, False),
+    "timeout_per_config": (["2.5"], 2.5, None),
+    "isolate": ([], True, False),
     "trust_remote_code": ([], True, False),
 }
 NO_SETTINGS = {"--help", "--no_trace", "--config", "--verbose"}

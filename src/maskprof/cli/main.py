@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 from maskprof.cli.options import CommandParser
 from maskprof.errors import MaskprofError
+from maskprof.interruption import EXIT_INTERRUPTED
 from maskprof.version import __version__
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 # What a shell reports for a command whose reader went away (128 + SIGPIPE).
 EXIT_BROKEN_PIPE = 141
 

@@ -146,19 +146,19 @@ class Runner:
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
             _log.debug("%s failed", configuration.name, exc_info=error)
-            self._listener.on_failure(
-                Failure(
-                    configuration=configuration.name,
-                    stage=REFERENCE_STAGE if reference else stage,
-                    error=f"{type(error).__name__}: {error}",
-                )
+            failure = Failure(
+                configuration=configuration.name,
+                stage=REFERENCE_STAGE if reference else stage,
+                error=f"{type(error).__name__}: {error}",
             )
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            return None
-        if stage == "warm-up":
-            self._listener.on_warmup(configuration)
-        return times
+        else:
+            if stage == "warm-up":
+                self._listener.on_warmup(configuration)
+            return times
+        # Only here, where the error is gone, are the tensors that its frames held free.
+        _free_memory()
+        self._listener.on_failure(failure)
+        return None
 
     def _visit(self, configuration: Configuration, visit: Visit, steps: int, sample_id: int) -> Sample | None:
         started_s = time.perf_counter() - self._begin_s
@@ -187,6 +187,12 @@ class Runner:
             num_output_tokens=steps + 1,
             reference=visit.reference,
         )
+
+
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()
 
 
 @contextmanager

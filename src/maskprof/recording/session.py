@@ -1,7 +1,10 @@
 """One torch.profiler session of one configuration, written as a Chrome trace that TensorBoard's plugin reads."""
 
+import errno
+import gzip
 import json
 import os
+import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
@@ -14,12 +17,17 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from maskprof.annotate import coarse_range, write_empty_turns
 from maskprof.errors import ConfigError
 from maskprof.ranges import Phase, phase_range
+from maskprof.results.store import draft_of, put_in_place
 
 _WARM_PASSES = 1
 _EMPTY_TURNS = 50
 _SCRATCH_ELEMENTS = 1_000_000
 _KINETO_QUIET = "6"
 METADATA_KEY = "maskprof"
+_RAW_NAME = "trace.json"
+_GZIP_LEVEL = 4
+_TAIL_BYTES = 64
+_COPY_BYTES = 1 << 20
 TRACE_SUFFIX = ".pt.trace.json.gz"
 
 
@@ -69,19 +77,29 @@ def record(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".draft-{os.getpid()}.json.gz"
-        draft.unlink(missing_ok=True)
+        with draft_of(folder / _RAW_NAME) as raw:
+            _run_session(run_pass, raw, device=device, metadata=metadata)
+            return _finished(raw, folder)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
         ) from None
+
+
+def _run_session(
+    run_pass: Callable[[RangeWatch], object],
+    raw: Path,
+    *,
+    device: torch.device,
+    metadata: Mapping[str, Any],
+) -> None:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     # Kineto writes two lines to stderr at each session, past Python; it reads this when it first starts.
     os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_QUIET)
     session = profile(
         activities=activities,
         schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
-        on_trace_ready=lambda finished: finished.export_chrome_trace(str(draft)),
+        on_trace_ready=lambda finished: finished.export_chrome_trace(str(raw)),
     )
     with session:
         session.add_metadata_json(METADATA_KEY, _exportable(metadata))
@@ -93,9 +111,26 @@ def record(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
-    discard(folder)
+
+
+def _finished(raw: Path, folder: Path) -> Path:
+    """The trace under its name, compressed and whole.
+
+    Compressed here and not by torch, whose exporter takes the slowest level, line by line.
+
+    Raises:
+        OSError: the disk is full, or the exporter, which does not say so itself, found it full.
+    """
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
-    draft.replace(final)
+    discard(folder)
+    with draft_of(final) as draft:
+        with raw.open("rb") as source, gzip.open(draft, "wb", compresslevel=_GZIP_LEVEL) as target:
+            source.seek(-min(_TAIL_BYTES, source.seek(0, os.SEEK_END)), os.SEEK_END)
+            if not source.read().rstrip().endswith(b"}"):
+                raise OSError(errno.ENOSPC, "the profiler wrote only a part of its trace, as on a full disk")
+            source.seek(0)
+            shutil.copyfileobj(source, target, _COPY_BYTES)
+        put_in_place(draft, final)
     return final
 
 
@@ -106,11 +141,6 @@ def _work_between_blocks(device: torch.device) -> Callable[[], object]:
     """
     scratch = torch.zeros(_SCRATCH_ELEMENTS if device.type == "cpu" else 1)
     return lambda: scratch.add_(1).mul_(1)
-
-
-def recorded(folder: Path) -> Path | None:
-    """The trace that a configuration's folder holds, None where there is none."""
-    return max(folder.glob(f"*{TRACE_SUFFIX}"), default=None)
 
 
 def discard(folder: Path) -> None:

@@ -15,6 +15,9 @@ SCHEMA_VERSION = 1
 REFERENCE_STAGE = "removed-blocks reference"
 """Stage of a failure of the reference that a masked configuration is compared with: not every model has one."""
 
+HUNG_STAGE = "hung"
+"""Stage of a failure that only the end of the process could end: native code did not return."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:
