@@ -1,4 +1,4 @@
-"""Intervals of medians from samples taken one after the other, which are not independent. Needs numpy only.
+"""Intervals of medians, and changes, of samples taken one after the other, which are not independent. Needs numpy only.
 
 Latency has no shape to rely on, a few samples are many times the others, and neighbours in time are alike, since the
 machine drifts and other work comes and goes. So:
@@ -120,6 +120,26 @@ def median_errors(rounds: Sequence[Sequence[int]], series: Sequence[Sequence[flo
         scale = len(every) / data.size / _density_at_median(data)
         np.add.at(influences[:, column], rows, _above(data) * scale)
     return MedianErrors(influences=influences)
+
+
+def change_point(values: Sequence[float], tolerance: float) -> int:
+    """Where a series that begins with a transient changes into what it stays at: how many of its first to leave out.
+
+    The number after which the mean of the rest is known best: leaving out more of a transient lowers the rest's
+    variance, leaving out more of what is alike only makes the rest fewer (White, An effective truncation heuristic
+    for bias reduction in simulation output, 1997). At least two values stay.
+
+    Args:
+        values: the series, in order of time.
+        tolerance: a standard deviation that does not matter; changes much below it are not looked for.
+
+    Raises:
+        ValueError: there are no values.
+    """
+    data = _series(values)
+    rests = [data[start:] for start in range(max(1, data.size - 1))]
+    doubts = [(float(rest.var()) + tolerance**2) / rest.size for rest in rests]
+    return int(np.argmin(doubts))
 
 
 def student_t_quantile(probability: float, freedom: int) -> float:

@@ -9,6 +9,7 @@ from typing import Any
 
 from maskprof.config.knobs import Knobs
 from maskprof.config.schema import Variant
+from maskprof.results.circumstances import Finding, Sitting
 
 SCHEMA_VERSION = 1
 
@@ -315,7 +316,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """A whole run, as stored."""
+    """A whole run, as stored.
+
+    `sittings` are the stretches of measuring, `findings` what the reader should know about how they went.
+    """
 
     config: dict[str, Any]
     environment: dict[str, Any]
@@ -327,4 +331,6 @@ class RunResult:
     attribution: tuple[Attribution, ...]
     failures: tuple[Failure, ...]
     knob_fits: tuple[KnobFit, ...] = ()
+    sittings: tuple[Sitting, ...] = ()
+    findings: tuple[Finding, ...] = ()
     schema_version: int = SCHEMA_VERSION

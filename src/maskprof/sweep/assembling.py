@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskprof.analysis.attribution import attribute
+from maskprof.analysis.circumstances import findings
 from maskprof.analysis.knob_fits import fit_knobs
 from maskprof.analysis.summary import closures, fit_lines, summarize
 from maskprof.results.schema import Attribution, Configuration, Failure, PhaseCost, RunResult, Sample
@@ -39,6 +40,8 @@ def assemble(subject: Subject, collected: Collected) -> RunResult:
         knob_fits=fit_knobs(summaries, collected.samples),
         attribution=tuple(item for item in attribution if item.trace or item.closure),
         failures=tuple(failures),
+        sittings=tuple(collected.sittings),
+        findings=findings(subject.environment, collected.sittings, collected.samples, summaries),
     )
 
 

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Protocol
 
 from maskprof.interruption import held
+from maskprof.results.circumstances import Sitting
 from maskprof.results.journal import Journal
 from maskprof.results.schema import HUNG_STAGE, Configuration, Failure, Sample
 
@@ -40,6 +41,8 @@ class Collector(Protocol):
 
     def on_trace(self, configuration: Configuration, trace: Path) -> None: ...
 
+    def on_sitting(self, sitting: Sitting) -> None: ...
+
 
 @dataclass(slots=True)
 class Collected:
@@ -51,6 +54,7 @@ class Collected:
     samples: list[Sample] = field(init=False)
     failures: list[Failure] = field(init=False)
     traces: dict[str, Path] = field(init=False)
+    sittings: list[Sitting] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         contents = self.journal.contents
@@ -91,6 +95,9 @@ class Collected:
         with held():
             self.journal.add_trace(configuration.name, trace.name)
             self.traces[configuration.name] = trace
+
+    def on_sitting(self, sitting: Sitting) -> None:
+        self.sittings.append(sitting)
 
 
 def failure_of(configuration: Configuration, stage: str, error: BaseException) -> Failure:
