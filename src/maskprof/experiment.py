@@ -19,6 +19,7 @@ from maskprof.results.store import ResultStore, prepare, remove_drafts
 from maskprof.sweep.assembling import assemble
 from maskprof.sweep.collecting import Collected, Display
 from maskprof.sweep.in_process import Work, in_process
+from maskprof.sweep.isolated import isolated
 from maskprof.sweep.limits import Limits, give_up
 
 
@@ -41,7 +42,8 @@ def run(config: RunConfig, display: Display) -> Outcome:
         KeyboardInterrupt: the interruption came before the first sample; nothing was saved.
     """
     store = ResultStore(Path(config.output_dir))
-    with handled(), _folders(config, store), in_process(config, display) as work:
+    begin = isolated if config.isolate else in_process
+    with handled(), _folders(config, store), begin(config, display) as work:
         with _journal(config, store, work) as journal:
             collected = Collected(journal, display, config.resolved_trace_dir)
             interrupted = _take(work, collected, store)

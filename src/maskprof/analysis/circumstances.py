@@ -94,10 +94,7 @@ def _of_drift(effects: Sequence[float]) -> list[Finding]:
     if abs(change) < _DRIFT or not apart:
         return []
     direction = "slower" if change > 0 else "faster"
-    text = (
-        f"the machine became {abs(change):.0%} {direction} in the course of the run; rounds are interleaved, so this "
-        "is in all configurations alike"
-    )
+    text = f"the machine became {abs(change):.0%} {direction} in the course of the run"
     return [_warning("drift", text, "compare within this run, not with others")]
 
 

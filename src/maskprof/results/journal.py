@@ -259,14 +259,19 @@ def _sample(entry: dict[str, Any]) -> Sample:
     )
 
 
-def _check_fingerprint(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints, one phrase each, such as `machine.threads was 2, now 1`."""
     # Through JSON, so that a tuple equals the list it was written as.
-    old, new = _flat(before), _flat(json.loads(to_text(dict(now))))
-    differing = [
+    old, new = (_flat(json.loads(to_text(dict(values)))) for values in (before, now))
+    return [
         f"{key} was {_shown(old, key)}, now {_shown(new, key)}"
         for key in sorted(old.keys() | new.keys())
         if (key in old, old.get(key)) != (key in new, new.get(key))
     ]
+
+
+def _check_fingerprint(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    differing = differences(before, now)
     if differing:
         raise ResultError(
             f"{path} is of another run, so it cannot be resumed: {'; '.join(differing)}. "

@@ -19,6 +19,9 @@ REFERENCE_STAGE = "removed-blocks reference"
 HUNG_STAGE = "hung"
 """Stage of a failure that only the end of the process could end: native code did not return."""
 
+PROCESS_STAGE = "its process"
+"""Stage of a failure that took the process of an isolated configuration with it."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Configuration:

@@ -15,14 +15,15 @@ _EXIT_SOME_FAILED = 1
 class Limits:
     """The time that each configuration has spent, and what happens when it has spent all of it."""
 
-    def __init__(self, limit_s: float | None, on_stuck: Callable[[Configuration], object]) -> None:
+    def __init__(self, limit_s: float | None, on_stuck: Callable[[Configuration], object] | None) -> None:
         """Without a limit, passes are made interruptible and nothing else.
 
         Args:
             limit_s: seconds per configuration.
             on_stuck: called, in a thread of its own, where a pass cannot be interrupted; it must end the process.
+                None where somebody else does.
         """
-        self._limit_s, self._on_stuck = limit_s, on_stuck
+        self.limit_s, self._on_stuck = limit_s, on_stuck
         self._spent_s: dict[str, float] = {}
 
     @contextmanager
@@ -32,18 +33,22 @@ class Limits:
         Raises:
             TimeLimitError: the time of this configuration is over.
         """
-        if self._limit_s is None:
+        if self.limit_s is None:
             with interruptible():
                 yield
             return
         spent_s, began_s = self._spent_s.get(configuration.name, 0.0), time.monotonic()
         try:
-            with interruptible(self._limit_s - spent_s, lambda: self._on_stuck(configuration)):
+            with interruptible(self.limit_s - spent_s, self._on_stuck_in(configuration)):
                 yield
         except TimeLimitError:
-            raise TimeLimitError(too_long(self._limit_s)) from None
+            raise TimeLimitError(too_long(self.limit_s)) from None
         finally:
             self._spent_s[configuration.name] = spent_s + time.monotonic() - began_s
+
+    def _on_stuck_in(self, configuration: Configuration) -> Callable[[], object] | None:
+        on_stuck = self._on_stuck
+        return None if on_stuck is None else lambda: on_stuck(configuration)
 
 
 def give_up(

@@ -24,6 +24,9 @@ from maskprof.sweep.identity import identity_of
 
 _log = logging.getLogger(__name__)
 
+_ORDER_INTERLEAVED = "all configurations interleaved, in shuffled rounds"
+_ORDER_ISOLATED = "one configuration after the other, each in a process of its own"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Subject:
@@ -93,7 +96,9 @@ def set_up(config: RunConfig, display: Display) -> Setup:
             pass
     for configuration in configurations:
         _log.info("%s: active blocks %s", configuration.name, list(configuration.active_block_indices))
-    facts, environment = _facts(loaded, total), describe_environment(device)
+    facts = _facts(loaded, total)
+    order = _ORDER_ISOLATED if config.isolate else _ORDER_INTERLEAVED
+    environment = {**describe_environment(device), "order_of_measuring": order}
     return Setup(
         subject=Subject(
             config=config,
