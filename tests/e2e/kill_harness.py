@@ -354,10 +354,14 @@ def main() -> None:
     began_s = time.monotonic()
     report = run(given.kills, given.seed, folder, model)
     shutil.rmtree(folder)
-    print(f"{sum(report.kills.values())} kills in {report.stories} sweeps, {time.monotonic() - began_s:.0f} s")
+    print(
+        f"{sum(report.kills.values())} kills in {report.stories} sweeps, {time.monotonic() - began_s:.0f} s"
+    )
     print(f"by signal: {dict(report.kills)}")
     print(f"by moment: {dict(report.moments)}")
-    print(f"{report.samples} samples, none lost or counted twice; {report.in_flight} torn from a SIGKILL and taken again")
+    print(
+        f"{report.samples} samples, none lost or counted twice; {report.in_flight} torn from a SIGKILL and taken again"
+    )
 
 
 if __name__ == "__main__":
