@@ -23,6 +23,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
+from statistics import NormalDist
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +34,7 @@ Interval = tuple[float, float]
 # The range of 5 independent samples holds the median in 94 % of cases, of 4 in 88 %.
 MIN_SAMPLES_FOR_INTERVAL = 5
 NORMAL_QUANTILE = 1.959964
+_CONFIDENCE = 0.95
 _FEWEST_OSCILLATIONS = 3
 _OSCILLATIONS_PER_SAMPLE = 0.3
 
@@ -55,23 +57,29 @@ class MedianErrors:
         return _reach(series) / math.sqrt(len(series))
 
 
-def median_interval(values: Sequence[float], *, independent: bool = False) -> Interval | None:
-    """The 95 % interval of the median of values in order of time; it always contains their median.
+def median_interval(
+    values: Sequence[float], *, independent: bool = False, confidence: float = _CONFIDENCE
+) -> Interval | None:
+    """The interval of the median of values in order of time; it always contains their median.
 
     Args:
         values: the samples.
         independent: neighbours are no more alike than others.
+        confidence: how often such intervals hold the truth.
 
     Returns:
-        None below 5 values, whose whole range would be too narrow.
+        None where the whole range would be too narrow: below 5 values for 95 %.
 
     Raises:
         ValueError: there are no values.
     """
     data = _series(values)
-    if data.size < MIN_SAMPLES_FOR_INTERVAL:
+    least = (
+        MIN_SAMPLES_FOR_INTERVAL if confidence <= _CONFIDENCE else math.ceil(1 - math.log2(1 - confidence))
+    )
+    if data.size < least:
         return None
-    half = _independent_half_share(data.size) if independent else _half_share(data)
+    half = _half_share(data, confidence, independent=independent)
     ordered = np.sort(data)
     median = float(np.median(data))
     # A median between two samples, rounded, may lie beyond a bound that is read off between the same two.
@@ -89,7 +97,7 @@ def effective_samples(values: Sequence[float]) -> float | None:
     above = _above(data)
     independent, long_run = (
         float((above**2).mean()),
-        float(((_oscillations(data.size)[0] @ above) ** 2).mean()),
+        float(((_oscillations(data.size) @ above) ** 2).mean()),
     )
     return float(data.size) if long_run <= independent else data.size * independent / long_run
 
@@ -165,13 +173,17 @@ def student_t_quantile(probability: float, freedom: int) -> float:
     return math.sqrt(freedom) * math.tan((low + high) / 2)
 
 
-def _half_share(data: Floats) -> float:
+def _half_share(data: Floats, confidence: float, *, independent: bool) -> float:
     """The h of the module's docstring: how far the bounds' shares lie from 1/2."""
-    return max(_independent_half_share(data.size), min(0.5, _reach(_above(data)) / math.sqrt(data.size)))
+    half = _normal_quantile(confidence) / 2
+    if not independent:
+        half = max(half, _reach(_above(data), confidence))
+    return min(0.5, half / math.sqrt(data.size))
 
 
-def _independent_half_share(count: int) -> float:
-    return min(0.5, NORMAL_QUANTILE / 2 / math.sqrt(count))
+@cache
+def _normal_quantile(confidence: float) -> float:
+    return NORMAL_QUANTILE if confidence == _CONFIDENCE else NormalDist().inv_cdf((1 + confidence) / 2)
 
 
 def _above(data: Floats) -> Floats:
@@ -179,23 +191,29 @@ def _above(data: Floats) -> Floats:
     return np.sign(data - np.median(data)) / 2
 
 
-def _reach(series: Floats) -> float:
-    """Half the 95 % interval of the mean of a series around 0, times the root of its length."""
-    oscillations, factor = _oscillations(series.size)
+def _reach(series: Floats, confidence: float = _CONFIDENCE) -> float:
+    """Half the interval of the mean of a series around 0, times the root of its length."""
+    oscillations = _oscillations(series.size)
     projected = oscillations @ series
+    factor = _student_quantile((1 + confidence) / 2, len(oscillations))
     long_run = factor * math.sqrt(float((projected**2).mean()))
-    return max(long_run, NORMAL_QUANTILE * math.sqrt(float((series**2).mean())))
+    return max(long_run, _normal_quantile(confidence) * math.sqrt(float((series**2).mean())))
 
 
 @cache
-def _oscillations(length: int) -> tuple[Floats, float]:
-    """The slowest cosines, each of length 1 and free of mean and trend, shape (count, length); Student's factor."""
+def _student_quantile(probability: float, freedom: int) -> float:
+    return student_t_quantile(probability, freedom)
+
+
+@cache
+def _oscillations(length: int) -> Floats:
+    """The slowest cosines, each of length 1 and free of mean and trend, shape (count, length)."""
     count = max(_FEWEST_OSCILLATIONS, round(_OSCILLATIONS_PER_SAMPLE * length ** (2 / 3)))
     position = (np.arange(length) + 0.5) / length
     columns = [np.ones(length), position]
     columns += [np.cos(np.pi * number * position) for number in range(1, count + 1)]
     orthogonal, _ = np.linalg.qr(np.stack(columns, axis=1))
-    return np.ascontiguousarray(orthogonal[:, 2:].T), student_t_quantile(0.975, count)
+    return np.ascontiguousarray(orthogonal[:, 2:].T)
 
 
 def _read_off(ordered: Floats, share: float) -> float:
@@ -205,7 +223,7 @@ def _read_off(ordered: Floats, share: float) -> float:
 
 def _density_at_median(data: Floats) -> float:
     """The density of the values' distribution at their median: infinite where they are all alike there."""
-    half = _independent_half_share(data.size)
+    half = _half_share(data, _CONFIDENCE, independent=True)
     ordered = np.sort(data)
     width = _read_off(ordered, 0.5 + half) - _read_off(ordered, 0.5 - half)
     return 2 * half / width if width > 0 else math.inf
