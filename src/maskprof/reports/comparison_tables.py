@@ -53,7 +53,8 @@ def comparison_table(comparison: BlockComparison) -> Table:
 
 def _sentence(change: BlockChange) -> str:
     direction = "slower" if change.change > 0 else "faster"
-    return f"Block {change.block} is {units.percent(abs(change.change))} {direction} in {change.phase} ({_bounds(change)})."
+    much = units.percent(abs(change.change))
+    return f"Block {change.block} is {much} {direction} in {change.phase} ({_bounds(change)})."
 
 
 def _bounds(change: BlockChange) -> str:
