@@ -150,8 +150,9 @@ active, {rounds} shuffled rounds, paired; maskprof runs with its wrapper in forc
 
 {table}
 
-*Ours beyond plain*: the median of the paired ratios, minus one. They agree where its interval holds zero, or where it is
-at most {tolerance}; an interval wider than {telling} that holds zero leaves it undecided. {agree} of {all}: {verdict}.
+*Ours beyond plain*: the median of the paired ratios, minus one. They agree where its interval holds zero, or where it
+is at most {tolerance}; an interval wider than {telling} that holds zero leaves it undecided.
+{agree} of {all}: {verdict}.
 
 {generate}
 
