@@ -43,7 +43,7 @@ def comparison_table(comparison: BlockComparison) -> Table:
             ),
         ),
         notes=(
-            "Change: beside the other blocks of the same step, so that a slower machine is none.",
+            "Change: beside the other blocks of the same step, so that a slower machine is none; of lower quartiles.",
             f"Intervals leave room for {len(changes)} questions at once: 95 % of such tables have no wrong one.",
             *((_MORE,) if least < _FEW else ()),
         ),
