@@ -92,3 +92,22 @@ def test_research_semantics(tmp_path):
     page = page_of(tmp_path, "research_semantics.py")
     assert re.findall(r"^## (\d+)\. ", page, flags=re.MULTILINE) == [str(number) for number in range(1, 20)]
     assert page.count("*Instead*: ") == page.count("*Size*: ") == 19
+
+
+def test_trace_engine(tmp_path):
+    words = [sys.executable, str(_BENCHMARKS / "trace_engine.py"), "--quick", "--peers_up_to_mb", "0"]
+    done = finished([*words, "--output", "page.md"], cwd=tmp_path, MASKPROF_TRACES="")
+    assert done.code == 0, done.err
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == done.out.rstrip("\n") + "\n"
+    found = tables(done.out)
+    inside, whole = found["In a running process, ms"], found["As a whole process, seconds and peak MB"]
+    traces = ["generated-0.5MB.json", "generated-1MB.json"]
+    assert [row[0] for row in inside[1:]] == [row[0] for row in whole[1:]] == traces
+    measured = r"\d+\.\d+ \(\d+\.\d+ to \d+\.\d+\)"
+    for row in inside[1:]:
+        assert all(re.fullmatch(measured, row[at]) for at in (2, 3, 4, 7)), row
+        assert (row[5], row[6], row[8]) == ("-", "-", "-")
+    for row in whole[1:]:
+        assert re.fullmatch(measured + r"<br>\d+ \(\d+ to \d+\)", row[2])
+        assert (row[3], row[5]) == ("not run", "not run")
+    assert "peak memory of the command, of 0 MB of text and more" in done.out
