@@ -12,12 +12,12 @@ from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
+from maskprof.interruption import EXIT_INTERRUPTED, handled
 from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,6 +31,12 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 0 done, 1 some configurations failed, 130 interrupted.
     """
+    # From here on, and not from the first sample on: torch alone takes seconds to import.
+    with handled():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     config = run_config(args)
     # One for both: a log line that another console wrote would tear the progress bar.
     stderr = Console(stderr=True)
