@@ -28,7 +28,7 @@ from maskprof.models.blocks import find_blocks
 from maskprof.models.experts import active_experts
 from maskprof.models.inputs import make_inputs
 from maskprof.models.load import LoadedModel, load_model, resolve_device
-from maskprof.recording.session import discard, record, recorded
+from maskprof.recording.session import Details, discard, record, recorded
 from maskprof.results.configurations import configurations_of
 from maskprof.results.journal import Journal
 from maskprof.results.schema import (
@@ -179,19 +179,21 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
 
     A resumed run keeps the traces that are there: a fresh one has removed those of before at its start.
     """
-    if not setup.config.trace:
+    config = setup.config
+    if not config.trace:
         return
+    details = Details(shapes=config.trace_shapes, stacks=config.trace_stacks, memory=config.trace_memory)
     measured = {sample.configuration for sample in collected.samples}
     for configuration in setup.configurations:
         if configuration.name not in measured:
             continue
-        folder = setup.config.resolved_trace_dir / configuration.name
-        there = recorded(folder) if setup.config.resume else None
+        folder = config.resolved_trace_dir / configuration.name
+        there = recorded(folder) if config.resume else None
         if there is not None:
             traces[configuration.name] = there
             continue
         collected.display.stage(f"tracing {configuration.name}")
-        steps = min(setup.config.trace_steps, _steps(configuration))
+        steps = min(config.trace_steps, _steps(configuration))
         greedy_pass = setup.pass_of(configuration)
         try:
             with _masked(setup.loaded, configuration, ranges=True):
@@ -199,7 +201,9 @@ def trace(setup: Setup, collected: "_Collected", traces: dict[str, Path]) -> Non
                     partial(greedy_pass.run, steps),
                     folder,
                     device=setup.device,
+                    num_active_blocks=configuration.num_active_blocks,
                     metadata=_trace_metadata(setup.loaded, configuration, steps),
+                    details=details,
                 )
         except Exception as error:  # noqa: BLE001 - a trace that fails costs its own row only
             collected.on_failure(_failure(configuration, "tracing", error))
@@ -356,7 +360,8 @@ def _facts(loaded: LoadedModel, total: int) -> ModelFacts:
 def _fingerprint(setup: Setup) -> dict[str, Any]:
     """What must be the same for a run to go on: not how many samples, but what each of them is of."""
     settings = (
-        *("max_new_tokens", "trace_steps", "prompt", "image", "num_crops", "prompt_tokens", "moe_top_k"),
+        *("max_new_tokens", "trace_steps", "trace_shapes", "trace_stacks", "trace_memory"),
+        *("prompt", "image", "num_crops", "prompt_tokens", "moe_top_k"),
         "batch_size",
         *("attn_implementation", "seed", "trust_remote_code"),
     )

@@ -37,6 +37,9 @@ FLAGS = {
     "trace": ([], True, True),
     "trace_dir": (["tr"], "tr", None),
     "trace_steps": (["2"], 2, 4),
+    "trace_shapes": ([], True, False),
+    "trace_stacks": ([], True, False),
+    "trace_memory": ([], True, False),
     "resume": ([], True, False),
     "trust_remote_code": ([], True, False),
 }

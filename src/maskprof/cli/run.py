@@ -76,7 +76,7 @@ def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
     first = of_configuration[next(masked, next(iter(of_configuration)))]
     return [
         *lines,
-        ("TensorBoard", f"tensorboard --logdir {config.resolved_trace_dir}"),
+        ("TensorBoard", f"maskprof view {config.resolved_trace_dir}"),
         ("Perfetto, Chrome", f"{first}  (ui.perfetto.dev, chrome://tracing)"),
     ]
 

@@ -64,6 +64,8 @@ class RunConfig:
         trace: record a profiler trace of each configuration.
         trace_dir: where traces go; None is `./traces/<name of output_dir>`.
         trace_steps: decode steps in a trace.
+        trace_shapes, trace_stacks, trace_memory: also record the shapes of the operators' inputs, the Python calls
+            and modules around them, each allocation.
         resume: go on with what `output_dir` holds.
         trust_remote_code: let a checkpoint's own Python code run.
 
@@ -97,6 +99,9 @@ class RunConfig:
     trace: bool = True
     trace_dir: str | None = None
     trace_steps: int = 4
+    trace_shapes: bool = False
+    trace_stacks: bool = False
+    trace_memory: bool = False
     resume: bool = False
     trust_remote_code: bool = False
 

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from maskprof.annotate import coarse_range, write_empty_turns
 from maskprof.errors import ConfigError
 from maskprof.ranges import Phase, phase_range
+from maskprof.recording.trace_file import finish
 
 _WARM_PASSES = 1
 _EMPTY_TURNS = 50
@@ -45,12 +47,29 @@ class RangeWatch:
         self._open.pop().__exit__(None, None, None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a trace holds beside names and times; each makes it larger, and recording slower.
+
+    Attributes:
+        shapes: of the operators' inputs.
+        stacks: the Python calls and modules around each operator.
+        memory: each allocation.
+    """
+
+    shapes: bool = False
+    stacks: bool = False
+    memory: bool = False
+
+
 def record(
     run_pass: Callable[[RangeWatch], object],
     folder: Path,
     *,
     device: torch.device,
+    num_active_blocks: int,
     metadata: Mapping[str, Any],
+    details: Details = Details(),
 ) -> Path:
     """Record one pass after a warm one, and return the trace's path.
 
@@ -62,15 +81,19 @@ def record(
         run_pass: runs prefill and decode steps under the watch it is given.
         folder: where the trace goes; made if it is not there.
         device: what is recorded beside the host.
+        num_active_blocks: for the counter of active blocks in the trace.
         metadata: kept in the trace under the key `maskprof`.
+        details: what else is recorded.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
+        exported = folder / f".exported-{os.getpid()}.json"
         draft = folder / f".draft-{os.getpid()}.json.gz"
-        draft.unlink(missing_ok=True)
+        for path in (exported, draft):
+            path.unlink(missing_ok=True)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
@@ -81,7 +104,11 @@ def record(
     session = profile(
         activities=activities,
         schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
-        on_trace_ready=lambda finished: finished.export_chrome_trace(str(draft)),
+        on_trace_ready=lambda finished: finished.export_chrome_trace(str(exported)),
+        record_shapes=details.shapes,
+        profile_memory=details.memory,
+        with_stack=details.stacks,
+        with_modules=details.stacks,
     )
     with session:
         session.add_metadata_json(METADATA_KEY, _exportable(metadata))
@@ -93,6 +120,10 @@ def record(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
+    try:
+        finish(exported, draft, num_active_blocks)
+    finally:
+        exported.unlink(missing_ok=True)
     discard(folder)
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
     draft.replace(final)
