@@ -33,6 +33,7 @@ COMMANDS = {
     ),
     "analyze": Command("maskprof.cli.analyze", "tell what is in profiler traces: kernels, idle time, blocks"),
     "diff": Command("maskprof.cli.diff", "tell what changed from one profiler trace to another"),
+    "report": Command("maskprof.cli.report", "show runs as one page of HTML, and their plots as files"),
     "view": Command("maskprof.cli.view", "show traces and results in a browser, with no network"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }

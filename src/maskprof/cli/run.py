@@ -5,6 +5,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -67,7 +68,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
-    lines = [("Results", f"{Path(config.output_dir)}/")]
+    output_dir = Path(config.output_dir)
+    lines = [("Results", f"{output_dir}/")]
+    if result.summary:
+        lines.append(("Report", f"maskprof report {quote(str(output_dir))}"))
     of_configuration = {item.configuration: item.trace for item in result.attribution if item.trace}
     if not of_configuration:
         return lines
