@@ -118,7 +118,7 @@ def test_two_configurations_side_by_side(profiled, page, offline_page):
     for place, run in enumerate(("first-16-of-16", "first-04-of-16")):
         for heading, name in (("Runs", run), ("Workers", "maskprof"), ("Spans", "1")):
             pages.choose(heading, name, place=place)
-    pages.frame.get_by_text("Execution Comparsion").wait_for()
+    pages.frame.get_by_text("Execution Diff").wait_for()
     pages.frame.locator(".maskprof-chart svg rect").first.wait_for()
     pages.frame.get_by_role("cell", name="aten::empty", exact=True).first.wait_for()
     offline_page.screenshot("profiler-diff")

@@ -137,9 +137,8 @@ def _units(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> _Units:
     shared = np.bincount(of_unit, weights=np.minimum(times, usual[code]), minlength=count)
     similar = shared / len(typical)
     attends = np.bincount(of_unit, weights=sequence.attends[code], minlength=count) > 0
-    # What only few units have, and belongs to a step's edge, shows that a step begins within the unit.
-    foreign = np.bincount(code, minlength=codes) <= rules.foreign * count
-    edge = np.bincount(of_unit, weights=sequence.edge[code] & foreign[code], minlength=count) > 0
+    # No block has what a step begins or ends with; a typical one that has it is refused.
+    edge = np.bincount(of_unit, weights=sequence.edge[code], minlength=count) > 0
     longest = (1 + rules.longer) * len(typical) + 2
     regular = ~edge & (similar >= rules.similar) & (lengths <= longest)
     # What holds a whole block and more than a little else is the border of a step.

@@ -2,7 +2,6 @@
 
 from collections import Counter
 from dataclasses import dataclass
-from functools import lru_cache
 
 import numpy as np
 
@@ -14,8 +13,6 @@ from maskprof.traces.columns import Bools, Int64s
 _BAND = 4
 _DROP = 2
 _NEVER = -(10**9)
-# Blocks whose kernels before the anchor vary are aligned one by one; results are kept for this many forms of them.
-_MOST_ALIGNED = 4096
 _RUNS_ASKED = 8
 
 
@@ -49,7 +46,7 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     lengths, of_run = np.unique(runs.count, return_inverse=True)
     usual = int(lengths[np.argmax(np.bincount(of_run, weights=runs.count))])
     lead, follow = _agreements(sequence, runs, usual)
-    if max(lead, follow) > (2.0 - rules.missing) * len(runs.typical):
+    if lead + follow > (2.0 - rules.missing) * len(runs.typical):
         return "some of the blocks lack what the others repeat"
     lead, follow = min(lead, len(runs.typical) - 1), min(follow, len(runs.typical))
     missing = 1.0 - (lead + follow) / len(runs.typical)
@@ -65,12 +62,14 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     if blocks < rules.fewest_blocks:
         return f"what repeats does so fewer than {rules.fewest_blocks} times in a row"
     unbegun = _begins_with_trace(sequence, runs)
-    size, longest = len(sequence.tokens), len(runs.typical)
+    size = len(sequence.tokens)
+    block = np.roll(runs.typical, lead)
     whole, cut = [], []
     for number, (first, count) in enumerate(zip(runs.first.tolist(), runs.count.tolist(), strict=True)):
         borders = np.append(begin[first : last[number] + 1], end[number])
-        at_start = number == 0 and _is_cut(sequence, 0, int(borders[0]), longest)
-        at_end = number == len(runs.count) - 1 and _is_cut(sequence, int(borders[-1]), size, longest)
+        before, after = sequence.tokens[: max(int(borders[0]), 0)], sequence.tokens[int(borders[-1]) :]
+        at_start = number == 0 and _is_part(sequence, before[::-1], block[::-1])
+        at_end = number == len(runs.count) - 1 and _is_part(sequence, after, block)
         # Up to one kernel may be missing: the norm that the first or last block has elsewhere.
         inside = (borders[:-1] >= -1) & (borders[1:] <= size + 1)
         borders = np.clip(borders, 0, size)
@@ -88,9 +87,9 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     return RunBorders(whole=np.array(whole, dtype=np.int64), cut=tuple(cut), regular=runs.regular)
 
 
-def _is_cut(sequence: KernelSequence, begin: int, end: int, longest: int) -> bool:
+def _is_part(sequence: KernelSequence, kernels: Int64s, block: Int64s) -> bool:
     """Whether what lies between a run and the edge of the window is no more than a part of a block."""
-    return end - begin < longest and not sequence.edge[sequence.tokens[max(begin, 0) : max(end, 0)]].any()
+    return len(kernels) < len(block) and _aligned(sequence, kernels, block)[0] == len(kernels)
 
 
 def _agreements(sequence: KernelSequence, runs: AnchoredRuns, usual: int) -> tuple[int, int]:
@@ -127,16 +126,15 @@ def _lead(sequence: KernelSequence, typical: Int64s, most: int, least: int) -> i
 
 def _begins(sequence: KernelSequence, runs: AnchoredRuns, lead: int) -> Int64s:
     """Where each anchor's block begins; below 0 where that is before the sequence."""
-    if lead <= 0:
-        return runs.anchors - lead
     begin = runs.anchors - lead
+    if lead <= 0:
+        return begin
     usual = runs.typical[len(runs.typical) - lead :]
-    for one in np.flatnonzero(~_same(sequence.tokens, begin, usual)).tolist():
-        anchor = int(runs.anchors[one])
-        floor = int(runs.anchors[one - 1]) + 1 if one else 0
-        actual = sequence.tokens[max(floor, anchor - 2 * lead - 2) : anchor][::-1]
-        taken, matched = _aligned(sequence, actual, usual[::-1])
-        begin[one] = anchor - taken - (lead - matched)
+    varied = np.flatnonzero(~_same(sequence.tokens, begin, usual))
+    before = np.concatenate(([-1], runs.anchors[:-1]))[varied]
+    places = runs.anchors[varied, np.newaxis] - np.arange(1, 2 * lead + 3)
+    taken, matched = _aligned_each(sequence, places, places > before[:, np.newaxis], usual[::-1])
+    begin[varied] = runs.anchors[varied] - taken - (lead - matched)
     return begin
 
 
@@ -144,13 +142,29 @@ def _ends(sequence: KernelSequence, runs: AnchoredRuns, lead: int, last: Int64s)
     """Where the blocks of the anchors with the numbers `last` end."""
     length = len(runs.typical) - lead
     usual = np.tile(runs.typical, 2)[:length]
-    end = runs.anchors[last] + length
-    for one in np.flatnonzero(~_same(sequence.tokens, runs.anchors[last], usual)).tolist():
-        anchor = int(runs.anchors[last[one]])
-        actual = sequence.tokens[anchor : anchor + 2 * length + 2]
-        taken, matched = _aligned(sequence, actual, usual)
-        end[one] = anchor + taken + (length - matched)
+    anchors = runs.anchors[last]
+    end = anchors + length
+    varied = np.flatnonzero(~_same(sequence.tokens, anchors, usual))
+    places = anchors[varied, np.newaxis] + np.arange(2 * length + 2)
+    taken, matched = _aligned_each(sequence, places, places < len(sequence.tokens), usual)
+    end[varied] = anchors[varied] + taken + (length - matched)
     return end
+
+
+def _aligned_each(
+    sequence: KernelSequence, places: Int64s, inside: Bools, usual: Int64s
+) -> tuple[Int64s, Int64s]:
+    """How far the kernels at each row of `places` agree with the usual ones; see `_aligned`."""
+    if not len(places):
+        return np.zeros(0, dtype=np.int64), np.zeros(0, dtype=np.int64)
+    outside = len(sequence.leads)
+    rows = np.where(inside, sequence.tokens[np.where(inside, places, 0)], outside)
+    # Most variants occur in every step: each is looked at once.
+    weights = np.random.default_rng(0).integers(1, 2**62, size=rows.shape[1])
+    _, first, of_row = np.unique(rows @ weights, return_index=True, return_inverse=True)
+    found = [_aligned(sequence, row[row != outside], usual) for row in rows[first]]
+    lengths = np.array(found, dtype=np.int64)[of_row]
+    return lengths[:, 0], lengths[:, 1]
 
 
 def _same(tokens: Int64s, start: Int64s, usual: Int64s) -> Bools:
@@ -175,7 +189,6 @@ def _aligned(sequence: KernelSequence, actual: Int64s, usual: Int64s) -> tuple[i
     return _agreement(tuple(kinds[actual].tolist()), tuple(kinds[usual].tolist()))
 
 
-@lru_cache(maxsize=_MOST_ALIGNED)
 def _agreement(actual: tuple[int, ...], usual: tuple[int, ...]) -> tuple[int, int]:
     best, reached = 0, (0, 0)
     # Scores of the row before, by place in the other sequence; only places near the diagonal are looked at.

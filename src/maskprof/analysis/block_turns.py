@@ -5,6 +5,7 @@ Device events belong to a block by where they were launched.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +13,16 @@ from numpy.typing import NDArray
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
+from maskprof.analysis.narrow import narrowed, slices
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.columns import Bools, Int32s, Int64s, Ints, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
+
+# Operators that are looked up at once.
+_PIECE = 2**17
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -97,7 +102,8 @@ class _Work:
 
     Attributes:
         step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
-        category_us, category_count: of kernels; shape (ranges, categories).
+        kernel_turn, kernel_category, kernel_dur_us: of each kernel launched inside a turn: which turn's, a code of
+            `categories`, how long it ran; shape (kernels,).
         has_device: whether the trace has device events at all.
     """
 
@@ -111,50 +117,91 @@ class _Work:
     copies: Int64s
     operators: Int64s
     bubble_us: Floats
-    category_us: Floats
-    category_count: Int64s
+    kernel_turn: Int32s
+    kernel_category: NDArray[Any]
+    kernel_dur_us: Floats
     categories: tuple[str, ...]
     has_device: bool
 
 
 def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     events, count = trace.events, len(turns.turn)
-    kernel_flags = device_kinds(trace, launches.device_rows) == Kind.KERNEL
-    all_us = events.dur_ns[launches.device_rows] / 1000.0
-    linked = launches.linked
-    # The calls are looked up once each: one launch of a graph starts thousands of events.
-    calls, call_of = np.unique(launches.launch_rows[linked], return_inverse=True)
-    call_turn, call_step = _owners(trace, turns, calls)
-    turn, is_kernel, dur_us = call_turn[call_of], kernel_flags[linked], all_us[linked]
-    kernel_us = np.where(is_kernel, dur_us, 0.0)
-
-    operator_rows = trace.rows_in((OPERATOR,))
-    operator_rows = operator_rows[~turns.ours[events.name[operator_rows]]]
-    operator_turn, _ = _owners(trace, turns, operator_rows)
-
+    # The bubbles take most room, hence before anything else is held.
+    bubble_us = np.zeros(count)
     skipped = turns.turns
     skipped = skipped[turns.active[skipped] == 0]
-    bubble_us = np.zeros(count)
     bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
-
     category, names = device_categories(trace, launches)
-    cell = np.where(is_kernel & (turn >= 0), turn * len(names) + category[linked], -1)
+    # The calls are looked up once each: one launch of a graph starts thousands of events.
+    calls = np.unique(launches.launch_rows[launches.linked])
+    call_turn, call_step = (narrowed(owners) for owners in _owners(trace, turns, calls))
+    sums = _DeviceSums(count)
+    for piece in slices(len(launches.device_rows), _PIECE):
+        rows, launch = launches.device_rows[piece], launches.launch_rows[piece]
+        call = np.searchsorted(calls, launch)
+        call[launch < 0] = len(calls)
+        sums.add(
+            turn=np.append(call_turn, -1)[call],
+            step=np.append(call_step, -1)[call],
+            is_kernel=device_kinds(trace, rows) == Kind.KERNEL,
+            dur_us=events.dur_ns[rows] / 1000.0,
+            category=category[piece],
+        )
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
-        kernel_us=_sums(turn, count, kernel_us),
-        step_kernel_us=_sums(call_step[call_of], count, kernel_us),
-        all_kernel_us=float(all_us[kernel_flags].sum()),
-        kernels=_counts(turn[is_kernel], count),
+        kernel_us=sums.kernel_us,
+        step_kernel_us=sums.step_kernel_us,
+        all_kernel_us=sums.all_kernel_us,
+        kernels=sums.kernels,
         launches=_counts(call_turn, count),
-        copy_us=_sums(turn[~is_kernel], count, dur_us[~is_kernel]),
-        copies=_counts(turn[~is_kernel], count),
-        operators=_counts(operator_turn, count),
+        copy_us=sums.copy_us,
+        copies=sums.copies,
+        operators=_operators(trace, turns),
         bubble_us=bubble_us,
-        category_us=_sums(cell, count * len(names), dur_us).reshape(count, len(names)),
-        category_count=_counts(cell, count * len(names)).reshape(count, len(names)),
+        kernel_turn=np.concatenate(sums.turns) if sums.turns else np.zeros(0, dtype=np.int32),
+        kernel_category=np.concatenate(sums.categories) if sums.turns else category,
+        kernel_dur_us=np.concatenate(sums.durations) if sums.turns else np.zeros(0),
         categories=names,
         has_device=len(launches.device_rows) > 0,
     )
+
+
+class _DeviceSums:
+    """Adds up device events by turn and step, piece by piece; the fields are those of `_Work`."""
+
+    def __init__(self, count: int) -> None:
+        self.kernel_us, self.step_kernel_us, self.copy_us = np.zeros(count), np.zeros(count), np.zeros(count)
+        self.kernels, self.copies = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
+        self.all_kernel_us = 0.0
+        self.turns: list[Int32s] = []
+        self.categories: list[NDArray[Any]] = []
+        self.durations: list[Floats] = []
+
+    def add(self, turn: Ints, step: Ints, is_kernel: Bools, dur_us: Floats, category: NDArray[Any]) -> None:
+        """Add events; all arrays have shape (events,), and a turn or step of -1 is none."""
+        count = len(self.kernels)
+        self.all_kernel_us += float(dur_us[is_kernel].sum())
+        self.kernel_us += _sums(turn[is_kernel], count, dur_us[is_kernel])
+        self.step_kernel_us += _sums(step[is_kernel], count, dur_us[is_kernel])
+        self.kernels += _counts(turn[is_kernel], count)
+        self.copy_us += _sums(turn[~is_kernel], count, dur_us[~is_kernel])
+        self.copies += _counts(turn[~is_kernel], count)
+        in_turn = is_kernel & (turn >= 0)
+        self.turns.append(turn[in_turn].astype(np.int32))
+        self.categories.append(category[in_turn])
+        self.durations.append(dur_us[in_turn])
+
+
+def _operators(trace: Trace, turns: HostTurns) -> Int64s:
+    """How many operators start inside each turn, ranges left out; shape (ranges,)."""
+    rows = trace.rows_in((OPERATOR,))
+    found = np.zeros(len(turns.turn), dtype=np.int64)
+    for piece in slices(len(rows), _PIECE):
+        chosen = rows[piece]
+        chosen = chosen[~turns.ours[trace.events.name[chosen]]]
+        turn, _ = _owners(trace, turns, chosen)
+        found += _counts(turn, len(found))
+    return found
 
 
 def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64s]:
@@ -167,7 +214,8 @@ def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64
 
 def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> BlockPhase:
     """One phase, with its blocks' turns at the positions `inside`."""
-    blocks = turns.block[inside]
+    numbers, block_of = np.unique(turns.block[inside], return_inverse=True)
+    counts, category_us = _by_category(inside, block_of, len(numbers), work)
     device_us = outside_us = None
     if work.has_device:
         total = work.all_kernel_us if phase.ranges is None else float(work.step_kernel_us[phase.ranges].sum())
@@ -181,13 +229,41 @@ def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> B
         device_us=device_us,
         outside_device_us=outside_us,
         blocks=tuple(
-            _block(int(block), inside[blocks == block], phase.steps, turns, work)
-            for block in np.unique(blocks)
+            _block(
+                int(number),
+                inside[block_of == at],
+                turns,
+                work,
+                steps=phase.steps,
+                categories=category_times(work.categories, counts[at], category_us[at], phase.steps),
+            )
+            for at, number in enumerate(numbers)
         ),
     )
 
 
-def _block(block: int, at: Int64s, steps: int, turns: HostTurns, work: _Work) -> BlockTime:
+def _by_category(inside: Int64s, block_of: Int64s, blocks: int, work: _Work) -> tuple[Int64s, Floats]:
+    """Number and time of the kernels of each block and category; shape (blocks, categories).
+
+    `block_of` says which block's each of the turns `inside` is.
+    """
+    owner = np.full(len(work.host_us), -1, dtype=np.int32)
+    owner[inside] = block_of
+    kernel_block = owner[work.kernel_turn]
+    cells, shape = blocks * len(work.categories), (blocks, len(work.categories))
+    cell = np.where(kernel_block >= 0, kernel_block * len(work.categories) + work.kernel_category, -1)
+    return _counts(cell, cells).reshape(shape), _sums(cell, cells, work.kernel_dur_us).reshape(shape)
+
+
+def _block(
+    block: int,
+    at: Int64s,
+    turns: HostTurns,
+    work: _Work,
+    *,
+    steps: int,
+    categories: tuple[CategoryTime, ...],
+) -> BlockTime:
     """One block over its turns at the positions `at`."""
     said = turns.active[at]
     said = said[said >= 0]
@@ -208,9 +284,7 @@ def _block(block: int, at: Int64s, steps: int, turns: HostTurns, work: _Work) ->
         copy_count=per_step(work.copies),
         operator_count=per_step(work.operators),
         bubble_us=per_step(work.bubble_us) if work.has_device and active is False else None,
-        categories=category_times(
-            work.categories, work.category_count[at].sum(axis=0), work.category_us[at].sum(axis=0), steps
-        ),
+        categories=categories,
     )
 
 
@@ -232,10 +306,10 @@ def category_times(
     return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
 
 
-def _sums(owner: Int64s, count: int, values: Floats) -> Floats:
+def _sums(owner: Ints, count: int, values: Floats) -> Floats:
     owned = owner >= 0
     return np.bincount(owner[owned], weights=values[owned], minlength=count).astype(np.float64)
 
 
-def _counts(owner: Int64s, count: int) -> Int64s:
+def _counts(owner: Ints, count: int) -> Int64s:
     return np.bincount(owner[owner >= 0], minlength=count).astype(np.int64)

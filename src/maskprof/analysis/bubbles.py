@@ -25,9 +25,11 @@ def bubbles_us(trace: Trace, launches: Launches, turns: Int64s) -> NDArray[np.fl
     # One call may start many events: those of a graph follow one another by their own start.
     order = np.lexsort((events.ts_ns[rows], events.ts_ns[calls]))
     rows, call_start = rows[order], events.ts_ns[calls[order]]
+    # As long as the trace, and the union below takes as much again.
+    del linked, calls, order
 
     in_time = np.argsort(events.ts_ns[turns], kind="stable")
-    start, end = events.ts_ns[turns[in_time]], events.end_ns[turns[in_time]]
+    start, end = events.ts_ns[turns[in_time]], events.ends(turns[in_time])
     before = np.searchsorted(call_start, start, side="left") - 1
     after = np.searchsorted(call_start, end, side="right")
     # A turn begins a chain of its own if anything was launched since the turn before it.
@@ -39,7 +41,7 @@ def bubbles_us(trace: Trace, launches: Launches, turns: Int64s) -> NDArray[np.fl
     within = (chain_before >= 0) & (chain_after < len(rows))
     last, following = rows[chain_before[within]], rows[chain_after[within]]
     idle = np.zeros(len(chain_before))
-    idle[within] = _idle_ns(trace, launches, events.end_ns[last], events.ts_ns[following])
+    idle[within] = _idle_ns(trace, launches, events.ends(last), events.ts_ns[following])
 
     host = (end - start).astype(np.float64)
     chain_host = np.bincount(chain, weights=host)
@@ -52,7 +54,7 @@ def _idle_ns(trace: Trace, launches: Launches, start: Int64s, end: Int64s) -> ND
     """How much of each interval no device event covers; 0 where it ends before it starts."""
     events = trace.events
     device = launches.device_rows
-    lower, upper = union(events.ts_ns[device], events.end_ns[device])
+    lower, upper = union(events.ts_ns[device], events.ends(device))
     busy_before = np.concatenate(([0], np.cumsum(upper - lower)))
 
     def busy_until(time: Int64s) -> Int64s:

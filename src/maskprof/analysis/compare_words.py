@@ -86,11 +86,12 @@ def _gone(skipped: Sequence[int], letter: str, full: TraceSummary, masked: Trace
     theirs = _of_blocks(full, skipped, with_device) - _of_blocks(masked, skipped, with_device)
     missing = _count(full, with_device) - _count(masked, with_device)
     other = {"A": "B", "B": "A"}[letter]
+    these = "this block" if len(skipped) == 1 else "these blocks"
     if theirs == missing:
-        return [f"{letter} has {missing} fewer {word}s than {other}: exactly those of these blocks."]
+        return [f"{letter} has {missing} fewer {word}s than {other}: exactly those of {these}."]
     extra = missing - theirs
     rest = f"{_counted(abs(extra), word)} {'fewer' if extra > 0 else 'more'} elsewhere"
-    return [f"{_counted(theirs, word)} of these blocks are gone, and there are {rest}."]
+    return [f"{_counted(theirs, word)} of {these} are gone, and there are {rest}."]
 
 
 def _residue(skipped: Sequence[int], found: TraceDiff, letter: str) -> str:
@@ -102,7 +103,8 @@ def _residue(skipped: Sequence[int], found: TraceDiff, letter: str) -> str:
         ran = sum(row.us_a if letter == "B" else row.us_b for row in chosen)
         place = "" if phase == "all" else f" in {phase}"
         parts.append(f"{_duration(left)} instead of {_duration(ran)}{place}")
-    return f", which take {_listed(parts)}, per step" if parts else ""
+    take = "takes" if len(skipped) == 1 else "take"
+    return f", which {take} {_listed(parts)}, per step" if parts else ""
 
 
 def _rest(found: TraceDiff) -> str:

@@ -92,17 +92,17 @@ _DEVICES = (
     _row(r"v100 sxm[23]\w*( (16|32)gb)?", "Tesla V100-SXM2", {"fp16": 125.0, "fp32": 15.7, "fp64": 7.8}, 900.0, _VOLTA),
     _row(r"v100 pcie", "Tesla V100-PCIE", {"fp16": 112.0, "fp32": 14.0, "fp64": 7.0}, 900.0, _VOLTA),
     _row(
-        r"rtx 5090", "NVIDIA GeForce RTX 5090",
+        r"rtx 5090$", "NVIDIA GeForce RTX 5090",
         {"bf16": 209.5, "fp16": 209.5, "tf32": 104.8, "fp32": 104.8, "fp8": 419.0}, 1792.0,
         "NVIDIA RTX Blackwell GPU architecture white paper (accumulation in FP32)",
     ),
     _row(
-        r"rtx 4090", "NVIDIA GeForce RTX 4090",
+        r"rtx 4090$", "NVIDIA GeForce RTX 4090",
         {"bf16": 165.2, "fp16": 165.2, "tf32": 82.6, "fp32": 82.6, "fp8": 330.3}, 1008.0,
         "NVIDIA Ada GPU architecture white paper (accumulation in FP32)",
     ),
     _row(
-        r"rtx 3090", "NVIDIA GeForce RTX 3090", {"bf16": 71.0, "fp16": 71.0, "tf32": 35.6, "fp32": 35.6}, 936.0,
+        r"rtx 3090$", "NVIDIA GeForce RTX 3090", {"bf16": 71.0, "fp16": 71.0, "tf32": 35.6, "fp32": 35.6}, 936.0,
         "NVIDIA Ampere GA102 GPU architecture white paper (accumulation in FP32)",
     ),
     _row(r"mi210", "AMD Instinct MI210", {"bf16": 181.0, "fp16": 181.0, "fp32": 45.3, "fp64": 45.3}, 1638.4, _MI200),
@@ -116,7 +116,7 @@ _DEVICES = (
     ),
 )  # fmt: skip
 
-_PLACES = tuple((re.compile(rf"\b(?:{pattern})\b"), peaks) for pattern, peaks in _DEVICES)
+_PLACES = tuple((re.compile(rf"\b(?:{pattern})(?!\S)"), peaks) for pattern, peaks in _DEVICES)
 
 
 def known_devices() -> tuple[DevicePeaks, ...]:

@@ -26,7 +26,6 @@ class Rules:
         covered: the share of the kernels' time that lies in blocks of whole or cut off steps, at least.
         missing: how much of a block may be missing before the first anchor and after the last, as a share of it.
             If all but this is missing, there is no block there; in between it cannot be told.
-        foreign: a kernel that occurs in no more than this share of the blocks belongs to none of them.
     """
 
     fewest_blocks: int = 3
@@ -39,7 +38,6 @@ class Rules:
     most_attentions: int = 3
     covered: float = 0.5
     missing: float = 0.3
-    foreign: float = 0.4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

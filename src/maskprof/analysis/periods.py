@@ -20,6 +20,8 @@ from maskprof.traces.columns import Int64s
 # Steps of further kinds (a prefill beside decoding) are looked for in what is left, if it is this share of the time.
 _WORTH_ANOTHER_LOOK = 0.05
 _MOST_KINDS = 4
+# So many kernels are looked at together: hundreds of steps, and still little memory.
+_PIECE = 2**17
 # Steps are of one kind if they have this share of their kernels in common.
 _SAME_KIND = 0.9
 
@@ -52,22 +54,71 @@ class Repetition:
     cut_blocks: int
 
 
-def find_repetition(sequence: KernelSequence, rules: Rules | None = None) -> Repetition | str:
-    """The steps and their blocks, or a sentence on why they cannot be told."""
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Steps:
+    """Borders of the blocks in whole steps, by their order, and of whole blocks in steps that are cut off."""
+
+    whole: Int64s
+    cut: tuple[Int64s, ...]
+
+    def moved(self, distance: int) -> "_Steps":
+        return _Steps(whole=self.whole + distance, cut=tuple(one + distance for one in self.cut))
+
+
+def find_repetition(
+    sequence: KernelSequence, rules: Rules | None = None, *, piece: int = _PIECE
+) -> Repetition | str:
+    """The steps and their blocks, or a sentence on why they cannot be told.
+
+    Long sequences are gone through in pieces of `piece` kernels, each from the last whole step of the one before.
+    """
     rules = rules if rules is not None else Rules()
+    size = len(sequence.tokens)
+    found: list[_Steps] = []
+    begin = 0
+    while not found or begin + rules.fewest_blocks * rules.shortest_block < size:
+        steps = _steps_in(_part(sequence, slice(begin, begin + piece)), rules)
+        if isinstance(steps, str):
+            if not found:
+                return steps
+            break
+        if found and steps.whole.shape[1] != found[0].whole.shape[1]:
+            return "steps have different numbers of blocks ({}, {})".format(
+                *sorted({found[0].whole.shape[1] - 1, steps.whole.shape[1] - 1})
+            )
+        last = int(steps.whole[-1, -1])
+        if begin + piece < size:
+            # What the piece cuts off is in the next one.
+            steps = _Steps(whole=steps.whole, cut=tuple(one for one in steps.cut if one[-1] < last))
+        found.append(steps.moved(begin))
+        begin = begin + last if begin + piece < size else size
+    whole = np.concatenate([steps.whole for steps in found])
+    cut = [one for steps in found for one in steps.cut]
+    total_us = float(sequence.time_us.sum())
+    covered_us = sum(float(sequence.time_us[one[0] : one[-1]].sum()) for one in (*whole, *cut))
+    if covered_us < rules.covered * total_us:
+        return f"what repeats is only {100 * covered_us / total_us:.0f} % of the kernels' time"
+    return Repetition(patterns=_patterns(sequence, whole, cut), cut_blocks=sum(len(one) - 1 for one in cut))
+
+
+def _part(sequence: KernelSequence, where: slice | Int64s) -> KernelSequence:
+    return replace(sequence, tokens=sequence.tokens[where], time_us=sequence.time_us[where])
+
+
+def _steps_in(sequence: KernelSequence, rules: Rules) -> _Steps | str:
+    """All kinds of steps in a sequence, as far as they have equally many blocks."""
     total_us = float(sequence.time_us.sum())
     left = np.arange(len(sequence.tokens), dtype=np.int64)
     whole: list[Int64s] = []
     cut: list[Int64s] = []
-    blocks, reason = 0, ""
+    reason = ""
     for _ in range(_MOST_KINDS):
         found = _one_kind(sequence, left, rules)
         if isinstance(found, str):
             reason = found
             break
-        if whole and found.whole.shape[1] != blocks:
+        if whole and found.whole.shape[1] != whole[0].shape[1]:
             break
-        blocks = found.whole.shape[1]
         whole.append(found.whole)
         cut.extend(found.cut)
         taken = np.zeros(len(sequence.tokens), dtype=np.bool_)
@@ -79,18 +130,12 @@ def find_repetition(sequence: KernelSequence, rules: Rules | None = None) -> Rep
     if not whole:
         return reason
     steps = np.concatenate(whole)
-    covered_us = sum(float(sequence.time_us[one[0] : one[-1]].sum()) for one in (*steps, *cut))
-    if covered_us < rules.covered * total_us:
-        return f"what repeats is only {100 * covered_us / total_us:.0f} % of the kernels' time"
-    return Repetition(
-        patterns=_patterns(sequence, steps[np.argsort(steps[:, 0])], cut),
-        cut_blocks=sum(len(one) - 1 for one in cut),
-    )
+    return _Steps(whole=steps[np.argsort(steps[:, 0])], cut=tuple(cut))
 
 
 def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorders | str:
     """Borders of one kind of step in the kernels at the positions `left`, as positions in the sequence."""
-    part = replace(sequence, tokens=sequence.tokens[left], time_us=sequence.time_us[left])
+    part = _part(sequence, left)
     found = _best_borders(part, rules)
     if isinstance(found, str):
         return found
@@ -105,7 +150,11 @@ def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorder
     unbroken = whole[:, -1] - whole[:, 0] == found.whole[:, -1] - found.whole[:, 0]
     if not unbroken.any():
         return "no step lies wholly within the trace"
-    return replace(found, whole=whole[unbroken], cut=tuple(placed(one) for one in found.cut))
+    cut = tuple(placed(one) for one in found.cut)
+    cut = tuple(
+        one for one, before in zip(cut, found.cut, strict=True) if one[-1] - one[0] == before[-1] - before[0]
+    )
+    return replace(found, whole=whole[unbroken], cut=cut)
 
 
 def _best_borders(sequence: KernelSequence, rules: Rules) -> RunBorders | str:

@@ -23,10 +23,9 @@ def flame(blocks: Blocks | None, width: int) -> tuple[str, ...]:
     room = width - len(_LABEL)
     for phase in blocks.phases if blocks is not None else ():
         times, whole, what = _times(phase)
-        shown = _widths([*times, max(0.0, whole - sum(times))], room) if room >= LEAST_WIDTH else None
-        if whole <= 0 or not times or shown is None:
+        if whole <= 0 or room < max(LEAST_WIDTH, len(times)) or not times:
             continue
-        *widths, rest = shown
+        *widths, rest = _widths([*times, max(0.0, whole - sum(times))], room)
         cells = "".join(
             (_SKIPPED if block.active is False else _SHADES[place % 2]) * cell
             for place, (block, cell) in enumerate(zip(phase.blocks, widths, strict=True))
@@ -37,7 +36,7 @@ def flame(blocks: Blocks | None, width: int) -> tuple[str, ...]:
         lines += [
             f"{name}: {units.duration_us(whole)} of {what} time, {units.duration_us(whole / room)} a character",
             f"{_LABEL}{cells}{_REST * rest}",
-            f"{' ' * len(_LABEL)}{_labels([block.block for block in phase.blocks], widths)}".rstrip(),
+            f"{' ' * len(_LABEL)}{_labels([block.block for block in phase.blocks], widths, room)}".rstrip(),
         ]
     return tuple(lines)
 
@@ -50,16 +49,13 @@ def _times(phase: BlockPhase) -> tuple[list[float], float, str]:
     return times, max(phase.host_us or 0.0, sum(times)), "host"
 
 
-def _widths(times: Sequence[float], room: int) -> list[int] | None:
+def _widths(times: Sequence[float], room: int) -> list[int]:
     """Whole characters for each time, in all `room`; each block gets at least one, the rest (the last) what is left."""
-    blocks = len(times) - 1
-    if blocks > room:
-        return None
     whole = sum(times)
-    ends = [round(room * end / whole) if whole > 0 else 0 for end in accumulate(times)]
-    starts = [0, *ends[:-1]]
-    widths = [end - start for start, end in zip(starts, ends, strict=True)]
-    for place in range(blocks):
+    ends = [round(room * (end / whole)) for end in accumulate(times)]
+    ends[-1] = room
+    widths = [end - start for start, end in zip([0, *ends[:-1]], ends, strict=True)]
+    for place in range(len(times) - 1):
         while widths[place] < 1:
             # What a sliver needs is taken from the widest.
             widest = max(range(len(widths)), key=lambda other: widths[other])
@@ -68,12 +64,12 @@ def _widths(times: Sequence[float], room: int) -> list[int] | None:
     return widths
 
 
-def _labels(numbers: Sequence[int], widths: Sequence[int]) -> str:
+def _labels(numbers: Sequence[int], widths: Sequence[int], room: int) -> str:
     """Each block's number under its beginning, where a space is left after the one before."""
     text, place = "", 0
     for number, width in zip(numbers, widths, strict=True):
         label = str(number)
-        if len(text) < place or not place:
+        if (len(text) < place or not place) and place + len(label) <= room:
             text = text.ljust(place) + label
         place += width
     return text

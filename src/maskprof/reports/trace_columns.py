@@ -10,21 +10,14 @@ from maskprof.reports.layout import Column
 
 # Each width of a name and its rank: a name shrinks to 44 before any other column goes, below that after those
 # whose rank is `BEFORE_NAMES` or more.
-_NAME_WIDTHS = {
-    100: 100,
-    88: 99,
-    76: 98,
-    68: 97,
-    60: 96,
-    54: 95,
-    48: 94,
-    44: 49,
-    40: 48,
-    36: 47,
-    32: 46,
-    28: 45,
-    24: 0,
-}
+_NAME_WIDTHS = dict(
+    zip(
+        (100, 88, 76, 68, 60, 54, 48, 44, 40, 36, 32, 28, 24, 20, 16),
+        (100, 99, 98, 97, 96, 95, 94, 49, 48, 47, 46, 45, 44, 43, 42),
+        strict=True,
+    )
+)
+_LEAST_WIDTH = 24
 BEFORE_NAMES = 50
 _BAR_WIDTHS = (24, 16, 10)
 # So that what is not nothing does not look like it, unless it is a thousand times less than the largest.
@@ -40,15 +33,20 @@ def plain_names(names: Sequence[str], width: int) -> tuple[str, ...]:
 
 
 def name_columns(
-    key: str, title: str, names: Sequence[str], *, shorten: Shorten = plain_names, least_rank: int = 0
+    key: str,
+    title: str,
+    names: Sequence[str],
+    *,
+    shorten: Shorten = plain_names,
+    least: int = _LEAST_WIDTH,
+    least_rank: int = 0,
 ) -> list[Column]:
     """The names as wide as there is room for: a column for each width, of which one is shown.
 
-    `least_rank` is the rank of the narrowest; 0: it always stays.
+    The narrowest has `least` characters and the rank `least_rank`; 0: it always stays.
     """
     shown = [visible(name) for name in names]
     columns: list[Column] = []
-    least = min(_NAME_WIDTHS)
     for width, rank in _NAME_WIDTHS.items():
         cells = tuple(shorten(shown, width))
         if columns and cells == columns[-1].cells:
@@ -64,7 +62,7 @@ def name_columns(
                 role="name",
             )
         )
-        if max(map(len, cells), default=0) <= least:
+        if width <= least or max(map(len, cells), default=0) <= least:
             break
     *others, narrowest = columns
     return [*others, replace(narrowest, rank=least_rank)]

@@ -41,7 +41,7 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             (
                 *_SUMMARY,
                 "devices",
-                *_DEVICE,
+                *(f"device_{name}" for name in _DEVICE),
                 *(f"launch_{name}" for name in _LAUNCHES),
                 "linked",
                 "unclassified_pct",
@@ -214,7 +214,8 @@ def _roofline_rows(summary: TraceSummary) -> Rows:
 
 
 def _diff_row(row: DiffRow) -> list[Any]:
-    return [csv_name(row.key), row.status, row.count_a, row.count_b, row.us_a, row.us_b, row.delta_us]
+    counts = (int(count) if count.is_integer() else count for count in (row.count_a, row.count_b))
+    return [csv_name(row.key), row.status, *counts, row.us_a, row.us_b, row.delta_us]
 
 
 def _cell(value: Any) -> Any:

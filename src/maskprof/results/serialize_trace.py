@@ -195,7 +195,12 @@ def _roofline_entry(roofline: Roofline) -> dict[str, Any]:
 
 
 def _diff_row_entry(row: DiffRow) -> dict[str, Any]:
-    return {**asdict(row), "delta_us": row.delta_us}
+    # Only means per step are no whole numbers.
+    counts = {
+        key: int(count) if count.is_integer() else count
+        for key, count in (("count_a", row.count_a), ("count_b", row.count_b))
+    }
+    return {**asdict(row), **counts, "delta_us": row.delta_us}
 
 
 def _rank_of(summary: TraceSummary, ranks: RankComparison | None) -> RankRow | None:

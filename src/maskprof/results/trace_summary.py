@@ -236,7 +236,8 @@ class BlockTime:
 class BlockPhase:
     """All blocks in one phase, whose `steps` they are means over.
 
-    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `device_us` is of the
+    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart; steps that differ by their
+    kernels alone are `pattern 1`, `pattern 2`, ... by their first occurrence. `device_us` is of the
     kernels launched in the phase, `outside_device_us` the part of it that is in no block.
     """
 
@@ -282,7 +283,10 @@ class RooflineRow:
     """Calls of one operator with one set of shapes.
 
     `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once). `device_us` is the
-    kernels' time over all `count` calls. Achieved figures are over that time.
+    kernels' time over all `count` calls. Achieved figures are over that time. `intensity` is FLOPs per byte.
+    `bound` is `compute` or `memory` by the side of the ridge that the intensity is on, `launch` if the device
+    waited longer for the kernels' launch than they ran, `unknown` without a peak of this type. `share_of_peak` is of
+    FLOP/s above the ridge and of bandwidth below it.
     """
 
     operator: str

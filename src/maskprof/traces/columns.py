@@ -41,8 +41,8 @@ class Inputs(NamedTuple):
 class Events:
     """Every event with a duration, one row each, in the file's order; all arrays have shape (events,).
 
-    The columns are read-only and of the narrowest type that holds their values (`name`, `dur_ns`, `correlation`
-    and `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
+    The columns are read-only and of the narrowest type that holds their values (`dur_ns`, `correlation` and
+    `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
 
     Attributes:
         name, category, pid, tid: codes into the tables of the `Trace`.
@@ -74,8 +74,12 @@ class Events:
 
     @property
     def end_ns(self) -> Int64s:
-        """End of each event, in nanoseconds."""
+        """End of each event, in nanoseconds. Made anew each time, as long as the trace: ask `ends` for a part."""
         return self.ts_ns + self.dur_ns
+
+    def ends(self, rows: Ints) -> Int64s:
+        """Ends of some events, in nanoseconds; shape (rows,)."""
+        return self.ts_ns[rows] + self.dur_ns[rows]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -14,8 +14,10 @@ def union(start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
     start, end = start[filled], end[filled]
     if not len(start):
         return start, end
-    order = np.argsort(start, kind="stable")
-    start, end = start[order], end[order]
+    if np.any(start[1:] < start[:-1]):
+        order = np.argsort(start, kind="stable")
+        start, end = start[order], end[order]
+        del order
     reached = np.maximum.accumulate(end)
     first = np.concatenate(([True], start[1:] > reached[:-1]))
     last = np.concatenate((first[1:], [True]))

@@ -103,17 +103,32 @@ def test_kernels_without_launch_calls_do_as_well(tmp_path):
     assert [(block.kernel_count, block.launch_count) for block in phase.blocks] == [(8.0, 0.0)] * 4
 
 
-def test_copies_and_other_streams_belong_where_they_start(tmp_path):
+def test_copies_and_other_streams_belong_where_they_are_launched(tmp_path):
     builder = _Run().run("embedding")
     for i in range(4):
         builder.run(*BLOCK[:4]).run("Memset (Device)", dur=2, cat="gpu_memset").run(*BLOCK[4:])
         if i == 2:
-            builder.launch(50, 800_000).kernel("shared_expert", builder.now - 20, 100, 800_000, stream=9)
+            # Launched between the last two kernels; and one long before, for another purpose.
+            builder.launch(builder.now - 910, 800_000).kernel(
+                "shared_expert", builder.now - 20, 100, 800_000, stream=9
+            )
+            builder.launch(50, 800_001).kernel("for_the_next_step", builder.now - 20, 100, 800_001, stream=8)
     (phase,) = _found(tmp_path, builder.run("norm", "head")).phases
     assert [(b.kernel_count, b.device_us, b.copy_count, b.copy_us, b.launch_count) for b in phase.blocks] == [
         (9.0, 140.0, 1.0, 2.0, 10.0) if i == 2 else (8.0, 40.0, 1.0, 2.0, 9.0) for i in range(4)
     ]
-    assert (phase.device_us, phase.outside_device_us) == (275.0, 15.0)
+    assert (phase.device_us, phase.outside_device_us) == (375.0, 115.0)
+
+
+def test_streams_of_one_graph_run_together(tmp_path):
+    builder = _Run().graph_launch(10, 900_000).run("embedding", graph=900_000)
+    for i in range(4):
+        builder.run(*BLOCK, graph=900_000)
+        builder.kernel("shared_expert", builder.now - 20, 10 + i, 900_000, stream=9)
+    # Not of the graph: launched by itself while the graph ran.
+    builder.launch(500, 800_001).kernel("for_the_next_step", builder.now - 20, 100, 800_001, stream=8)
+    (phase,) = _found(tmp_path, builder.run("norm", "head", graph=900_000)).phases
+    assert [(b.kernel_count, b.device_us) for b in phase.blocks] == [(9.0, 50.0 + i) for i in range(4)]
 
 
 def test_blocks_that_the_window_cuts_off_are_told(tmp_path):
@@ -122,7 +137,7 @@ def test_blocks_that_the_window_cuts_off_are_told(tmp_path):
         builder.run(*BLOCK, dur=5 + i)
     found = _found(tmp_path, builder.run("norm", "head", "argmax").step())
     (phase,) = found.phases
-    assert found.note.endswith("2 more blocks are of steps that the trace cuts off, and are in no figure.")
+    assert found.note.endswith("2 more blocks are of steps that were not found whole, and are in no figure.")
     assert (phase.steps, [block.device_us for block in phase.blocks]) == (1, [40.0, 48.0, 56.0, 64.0])
 
 
@@ -194,7 +209,7 @@ class TestTracesOfOthers:
     @pytest.mark.parametrize(
         ("file", "blocks", "inside_us", "outside_us"),
         [
-            ("sglang_qwen3-8b_decode_graph_mi300", 36, 9238.584, 526.853),
+            ("sglang_qwen3-8b_decode_graph_mi300", 36, 9232.896, 532.541),
             ("vllm_decode_graph_mi300", 24, 10372.085, 302.432),
         ],
     )

@@ -52,6 +52,10 @@ def test_devices_without_bf16(name):
         "NVIDIA A10G",
         "NVIDIA L40",
         "NVIDIA H20",
+        "NVIDIA GeForce RTX 4090 D",
+        "NVIDIA GeForce RTX 3090 Ti",
+        "NVIDIA GeForce RTX 4090 Laptop GPU",
+        "Tesla V100S-PCIE-32GB",
         "NVIDIA A100-SXM4-40GB MIG 1g.5gb",
     ],
 )

@@ -167,6 +167,79 @@ def test_prefill_and_decoding_that_share_some_kernels():
     assert [pattern.borders.tolist() for pattern in found.patterns] == [written.steps[:1], written.steps[1:]]
 
 
+def test_an_encoder_before_a_decoder_with_cross_attention():
+    decoder = [*plain_block()[:6], "add_norm", "q_gemm", "cross_attention", "out_gemm", *plain_block()[6:]]
+    written = Written().step([plain_block()] * 6, after=("norm",)).step([decoder] * 6).step([decoder] * 6)
+    found = find_repetition(written.sequence())
+    assert [pattern.borders.tolist() for pattern in found.patterns] == [written.steps[:1], written.steps[1:]]
+
+
+def test_a_language_model_after_a_vision_tower_of_other_depth():
+    tower = [f"vit_{name}" for name in plain_block()]
+    written = (
+        Written().step([tower] * 24, before=("conv",), after=("norm", "proj")).step([plain_block()] * 32)
+    )
+    assert _borders(written) == written.steps[1:]
+    # With the same kernels they cannot be told apart.
+    written = (
+        Written().step([plain_block()] * 24, before=("conv",), after=("proj",)).step([plain_block()] * 32)
+    )
+    assert _borders(written) == "steps have different numbers of blocks (24, 32)"
+
+
+def _repeated(blocks):
+    written = Written()
+    for _ in range(10):
+        written.step([plain_block()] * blocks)
+    return written
+
+
+_NORM = ["copy", "pow", "mean", "add", "rsqrt", "mul", "copy", "mul"]
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+def test_kernels_of_eager_layers_with_an_expert_after_the_other(steps):
+    expert = ["where", "index", "gemm", "silu", "gemm", "mul", "gemm", "mul", "index_add"]
+    block = [
+        *_NORM,
+        *["gemm"] * 3,
+        "rope",
+        "rope",
+        "attention",
+        "copy",
+        "gemm",
+        "add",
+        *_NORM,
+        "gemm",
+        "softmax",
+        "topk",
+    ]
+    block += [*expert * 8, "add"]
+    written = Written()
+    for _ in range(steps):
+        written.step([block] * 8, before=("embedding", "cos", "sin"), after=(*_NORM, "head", "argmax"))
+    assert _borders(written) == written.steps
+
+
+@pytest.mark.parametrize("piece", [120, 200, 333, 5_000])
+def test_long_sequences_are_gone_through_in_pieces(piece):
+    written = Written().step([[f"prefill_{name}" for name in plain_block()]] * 8)
+    for _ in range(12):
+        written.step([plain_block()] * 8)
+    whole = find_repetition(written.sequence())
+    pieces = find_repetition(written.sequence(), piece=piece)
+    assert [(p.borders.tolist(), p.reach.tolist()) for p in pieces.patterns] == [
+        (p.borders.tolist(), p.reach.tolist()) for p in whole.patterns
+    ]
+    assert (whole.cut_blocks, pieces.cut_blocks) == (0, 0)
+    assert _borders(written) == written.steps
+
+
+def test_a_piece_shorter_than_a_step_finds_none():
+    written = Written().step([plain_block()] * 8).step([plain_block()] * 8)
+    assert isinstance(find_repetition(written.sequence(), piece=60), str)
+
+
 @pytest.mark.parametrize(
     ("written", "reason"),
     [
@@ -192,6 +265,12 @@ def test_prefill_and_decoding_that_share_some_kernels():
             Written().add(*[*plain_block(), *[f"{name}_mamba" for name in plain_block()] * 4] * 6),
             "what lies between two repetitions is neither a block nor the edge of a step",
         ),
+        (
+            Written().step(([[f"mamba_{name}" for name in plain_block()]] * 3 + [plain_block()]) * 4),
+            "what repeats has 4 attentions in it: several blocks",
+        ),
+        (_repeated(2), "what repeats looks up embeddings or chooses tokens: whole steps"),
+        (_repeated(1), "what repeats looks up embeddings or chooses tokens: whole steps"),
         (Written().add(*(plain_block() * 10)[5:-5]), "no step lies wholly within the trace"),
         (
             Written().step([plain_block()] * 4).step([plain_block()] * 9).step([plain_block()] * 5),
@@ -199,8 +278,8 @@ def test_prefill_and_decoding_that_share_some_kernels():
         ),
     ],
     ids=[
-        "nothing", "two blocks", "one kernel", "convolutions", "steps", "a small part", "several blocks", "cut off",
-        "unequal",
+        "nothing", "two blocks", "one kernel", "convolutions", "steps", "a small part", "several blocks",
+        "two kinds of blocks", "steps of two blocks", "steps of one block", "cut off", "unequal",
     ],
 )  # fmt: skip
 def test_what_is_not_convincing(written, reason):

@@ -43,7 +43,7 @@ COPY = (
         (
             (
                 f"{NATIVE}reduce_kernel<512, 1, at::native::ReduceOp<float, at::native::MeanOps<float, float, float>, "
-                "unsigned int, float, 4> >(at::native::ReduceOp<float, at::native::MeanOps<float, float, float, float> >)"
+                "unsigned int, float, 4> >(at::native::ReduceOp<float, at::native::MeanOps<float> >)"
             ),
             "MeanOps<float>",
         ),
