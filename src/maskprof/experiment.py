@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskprof.config.schema import RunConfig
-from maskprof.interruption import handled
+from maskprof.interruption import handled, held
 from maskprof.recording.session import discard
 from maskprof.results.journal import Journal
 from maskprof.results.lock import locked
@@ -48,8 +48,9 @@ def run(config: RunConfig, display: Display) -> Outcome:
             collected = Collected(journal, display, config.resolved_trace_dir)
             interrupted = _take(work, collected, store)
         display.stage("saving")
-        result = assemble(work.subject, collected)
-        store.save(result)
+        with held():
+            result = assemble(work.subject, collected)
+            store.save(result)
     return Outcome(result=result, interrupted=interrupted)
 
 

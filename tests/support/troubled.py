@@ -7,7 +7,7 @@ from tests.unit.models import checkpoints
 
 BLOCKS = 4
 # Looking at a model for the first time takes two tokens, a prompt more.
-_CODE = '''
+_CODE = """
 import ctypes, os, signal, time
 import torch
 from transformers import LlamaForCausalLM
@@ -60,7 +60,7 @@ class TroubledLlama(LlamaForCausalLM):
                     trouble()
             return original(hidden)
         mlp.forward = forward
-'''
+"""
 
 
 def save(folder: Path, trouble: str, *, block: int = BLOCKS - 1, after: int = 0) -> Path:

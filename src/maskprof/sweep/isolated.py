@@ -19,7 +19,7 @@ from typing import Any
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import ModelError, ResultError
-from maskprof.interruption import STOP_SIGNALS, held, interruptible
+from maskprof.interruption import GRACE_S, STOP_SIGNALS, held, interruptible
 from maskprof.results.journal import differences
 from maskprof.results.schema import PROCESS_STAGE, Configuration, Failure
 from maskprof.sweep.child import Order, Said, words
@@ -29,9 +29,6 @@ from maskprof.sweep.limits import Limits, too_long
 from maskprof.sweep.setup import Subject
 
 _log = logging.getLogger(__name__)
-
-# A child ends a pass that takes too long itself, and is only ended where it cannot.
-_GRACE_S = 5.0
 
 
 class Isolated:
@@ -103,7 +100,8 @@ class Isolated:
                 traces=dict(collector.traces),
             )
         )
-        until_s = None if limit_s is None else time.monotonic() + limit_s + _GRACE_S
+        # It ends a pass that takes too long itself; where it cannot, it is ended.
+        until_s = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
         try:
             while True:
                 with interruptible():
