@@ -19,6 +19,7 @@ from maskprof.results import journal as journals
 from maskprof.results.journal import Journal, read_journal
 from maskprof.results.lock import locked
 from maskprof.results.store import RESULT_NAME, ResultStore
+from maskprof.sweep import assembling
 from tests.support.small_runs import EVERY_SAMPLE, Display, ids, settings
 
 JOURNAL = Path("out/journal.jsonl")
@@ -247,7 +248,7 @@ def test_a_profiler_that_crashes_costs_its_own_row(model, monkeypatch, where):
 
     owner, name, stage = {
         "the exporter": (torch.profiler.profile, "export_chrome_trace", "tracing"),
-        "the reader": (experiment.assemble.__globals__, "attribute", "reading the trace"),
+        "the reader": (assembling.__dict__, "attribute", "reading the trace"),
         "its stop": (torch.profiler.profile, "stop_trace", "tracing"),
     }[where]
     if isinstance(owner, dict):
