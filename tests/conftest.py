@@ -5,6 +5,17 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
+
+# For mutation testing: few examples, always the same, in a process that runs the tests again and again.
+settings.register_profile(
+    "mutants",
+    max_examples=20,
+    derandomize=True,
+    database=None,
+    deadline=None,
+    suppress_health_check=[HealthCheck.differing_executors],
+)
 
 _GOLDEN = Path(__file__).parent / "golden"
 _MODEL_CACHE = Path(__file__).parents[1] / ".cache" / "smollm2"

@@ -30,6 +30,10 @@ COMMANDS = {
     "run": Command(
         "maskprof.cli.run", "measure and trace a model under masks, and show what each block costs"
     ),
+    "compare": Command(
+        "maskprof.cli.compare", "tell which block became slower from one set of traces to another"
+    ),
+    "doctor": Command("maskprof.cli.doctor", "look at the machine before a long run"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from maskprof.analysis.attribution import TraceAttribution, attribute
+from maskprof.analysis.circumstances import findings
 from maskprof.analysis.knob_fits import fit_knobs
 from maskprof.analysis.summary import closures, fit_lines, summarize
 from maskprof.results.schema import Attribution, Configuration, Failure, PhaseCost, RunResult, Sample
@@ -47,10 +48,12 @@ def assemble(subject: Subject, collected: Collected) -> RunResult:
         configurations=subject.configurations,
         summary=summaries,
         samples=tuple(collected.samples),
-        fits=fit_lines(summaries),
-        knob_fits=fit_knobs(summaries),
+        fits=fit_lines(summaries, collected.samples),
+        knob_fits=fit_knobs(summaries, collected.samples),
         attribution=tuple(item for item in attribution if item.trace or item.closure),
         failures=(*collected.failures, *unreadable),
+        sittings=tuple(collected.sittings),
+        findings=findings(subject.environment, collected.sittings, collected.samples, summaries),
     )
 
 

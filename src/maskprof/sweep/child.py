@@ -18,6 +18,7 @@ from typing import Any
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import MaskprofError
+from maskprof.results.circumstances import Sitting
 from maskprof.results.schema import Configuration, Failure, Sample
 from maskprof.sweep.clean import measure
 from maskprof.sweep.limits import Limits
@@ -38,6 +39,7 @@ class Said(StrEnum):
     SAMPLE = "sample"  # a Sample; answered when it is written down, as are the next two
     FAILURE = "failure"  # a Failure
     TRACE = "trace"  # a Configuration and a Path
+    SITTING = "sitting"  # a Sitting
     DONE = "done"  # nothing
 
 
@@ -84,6 +86,9 @@ class Relay:
     def on_trace(self, configuration: Configuration, trace: Path) -> None:
         self.traces[configuration.name] = trace
         self._hand_over(Said.TRACE, (configuration, trace))
+
+    def on_sitting(self, sitting: Sitting) -> None:
+        self._say(Said.SITTING, sitting)
 
     def _say(self, what: Said, value: Any) -> None:
         self.connection.send((what, value))

@@ -6,6 +6,7 @@ from contextlib import contextmanager
 from maskprof.config.schema import RunConfig
 from maskprof.measuring.runner import Plan, Runner
 from maskprof.measuring.timers import timer_for
+from maskprof.measuring.watch import watch_of
 from maskprof.results.schema import Configuration, Sample
 from maskprof.sweep.collecting import Collector, counts
 from maskprof.sweep.limits import Limits
@@ -40,7 +41,13 @@ def measure(
         with setup.masked(configuration, reference=reference), limits.around(configuration):
             yield
 
-    Runner(setup.pass_of, timer_for(setup.device), masked_as, collector).measure(configurations, plan)
+    watch = watch_of(setup.device)
+    runner = Runner(setup.pass_of, timer_for(setup.device), masked_as, collector, watch=watch)
+    try:
+        runner.measure(configurations, plan)
+    finally:
+        # Of an interrupted one too.
+        collector.on_sitting(runner.sitting())
 
 
 def missing(plan: Plan, configurations: Sequence[Configuration]) -> int:

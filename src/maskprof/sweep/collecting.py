@@ -8,6 +8,7 @@ from typing import Protocol
 
 from maskprof.analysis.attribution import TraceAttribution
 from maskprof.interruption import held
+from maskprof.results.circumstances import Sitting
 from maskprof.results.journal import Journal
 from maskprof.results.schema import HUNG_STAGE, Configuration, Failure, Sample
 from maskprof.results.store import within
@@ -42,6 +43,8 @@ class Collector(Protocol):
 
     def on_trace(self, configuration: Configuration, trace: Path) -> None: ...
 
+    def on_sitting(self, sitting: Sitting) -> None: ...
+
 
 @dataclass(slots=True)
 class Collected:
@@ -62,6 +65,7 @@ class Collected:
     failures: list[Failure] = field(init=False)
     traces: dict[str, Path] = field(init=False)
     found: dict[str, TraceAttribution | Failure] = field(init=False, default_factory=dict)
+    sittings: list[Sitting] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
         contents = self.journal.contents
@@ -102,6 +106,9 @@ class Collected:
         with held():
             self.journal.add_trace(configuration.name, trace.name)
             self.traces[configuration.name] = trace
+
+    def on_sitting(self, sitting: Sitting) -> None:
+        self.sittings.append(sitting)
 
 
 def failure_of(configuration: str, stage: str, error: BaseException) -> Failure:

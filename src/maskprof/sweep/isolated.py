@@ -145,6 +145,8 @@ class Isolated:
         elif what == Said.FAILURE:
             collected.on_failure(value)
             child.send(None)
+        elif what == Said.SITTING:
+            collected.on_sitting(value)
         elif what == Said.TRACE:
             collected.on_trace(*value)
             child.send(None)

@@ -102,6 +102,8 @@ def test_incomplete_instrument_ranges_are_not_used(tmp_path):
     assert attribute(TraceBuilder().annotation("instrument.turn", 0, 9).read(tmp_path)).instrument is None
     builder = TraceBuilder().annotation("instrument.turn", 0, 9).annotation("instrument.empty_turn", 20, 7)
     assert attribute(builder.read(tmp_path)).instrument is None
+    builder = TraceBuilder().annotation("instrument.turn", 0, 9).op("instrument.inner", 2, 1)
+    assert attribute(builder.read(tmp_path)).instrument is None
 
 
 def test_noise_is_not_clamped(tmp_path):
@@ -207,6 +209,50 @@ def test_device_events_without_kernels_mean_zero_not_none(tmp_path):
     _skipped_turn(builder, 0, 10).launch(22, 3).memset(50, 5, 3)
     (decode,) = attribute(builder.read(tmp_path)).phases
     assert (decode.device_us, decode.blocks[0].device_us, decode.blocks[0].kernel_count) == (0.0, 0.0, 0.0)
+
+
+def test_a_turn_outside_any_phase_counts_in_the_account_whole(tmp_path):
+    # The very first range of the trace: position 0 is a turn like any other.
+    builder = TraceBuilder()
+    _active_turn(builder, 0, 10).launch(32, 1).launch(34, 2, name="cudaMemsetAsync")
+    builder.kernel("gemm", 500, 10, 1).memset(520, 2, 2)
+    account = attribute(builder.read(tmp_path)).account
+    assert (account["turns"], account["turns_outside_phases"]) == (1, 1)
+    assert (account["kernels_in_blocks"], account["copies_in_blocks"]) == (1, 1)
+    assert account["operators_in_blocks"] == 2
+
+
+def test_device_time_of_a_phase_is_per_step(tmp_path):
+    builder = TraceBuilder()
+    for step in (0, 1_000):
+        builder.annotation("phase.decode", step, 300)
+        _active_turn(builder, 0, step + 10).launch(step + 32, step + 1)
+        builder.kernel("gemm", step + 500, 10, step + 1)
+    (decode,) = attribute(builder.read(tmp_path)).phases
+    assert (decode.steps, decode.device_us) == (2, 10.0)
+    assert (decode.blocks[0].device_us, decode.blocks[0].kernel_count) == (10.0, 1.0)
+
+
+@pytest.mark.parametrize(("ran", "active"), [(0, False), (1, False), (2, True), (3, True)])
+def test_a_block_that_ran_in_most_of_its_turns_is_active(tmp_path, ran, active):
+    builder = TraceBuilder().annotation("phase.decode", 0, 1_000)
+    for turn in range(3):
+        (_active_turn if turn < ran else _skipped_turn)(builder, 0, 10 + 200 * turn)
+    (decode,) = attribute(builder.read(tmp_path)).phases
+    assert decode.blocks[0].active is active
+
+
+def test_a_block_that_ran_in_half_of_its_turns_is_not_active(tmp_path):
+    builder = TraceBuilder().annotation("phase.decode", 0, 1_000)
+    _active_turn(builder, 0, 10)
+    _skipped_turn(builder, 0, 210)
+    assert attribute(builder.read(tmp_path)).phases[0].blocks[0].active is False
+
+
+def test_events_lost_are_damaged_and_unpaired_ones_together(tmp_path):
+    builder = TraceBuilder().op("aten::mm", 0, 5).event("cpu_op", "never ended", 9, 0, ph="B")
+    builder.events[1:1] = [None, None]
+    assert attribute(builder.read(tmp_path)).account["events_lost"] == 3
 
 
 def test_turns_outside_the_phases_are_named_not_counted(tmp_path):

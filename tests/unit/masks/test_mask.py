@@ -82,6 +82,10 @@ class TestBeingAValue:
         assert hash(BlockMask(one)) == hash(BlockMask(list(one)))
         assert len({BlockMask(one), BlockMask(one)}) == 1
 
+    def test_different_masks_mostly_hash_differently(self):
+        masks = [BlockMask.from_indices([i], total=16) for i in range(16)]
+        assert len({hash(mask) for mask in masks}) > 8
+
     def test_it_equals_masks_only(self):
         assert BlockMask([True, False]) != [True, False]
         assert BlockMask([True, False]) != (True, False)
@@ -194,7 +198,10 @@ class TestRefusing:
         ("flags", "message"),
         [
             ([], "a mask needs at least one entry, got none"),
-            ([1, 0], "a mask needs booleans, got 1 at position 0; for a list of block numbers use "),
+            (
+                [1, 0],
+                "a mask needs booleans, got 1 at position 0; for a list of block numbers use BlockMask.from_indices",
+            ),
             ([True, None], "a mask needs booleans, got None at position 1"),
             ([True, "no"], "a mask needs booleans, got 'no' at position 1"),
             ([[True], [False]], r"a mask needs booleans, got \[True\] at position 0"),
@@ -209,7 +216,7 @@ class TestRefusing:
         ],
     )
     def test_what_is_no_mask(self, flags, message):
-        with pytest.raises(MaskError, match=message):
+        with pytest.raises(MaskError, match=f"^{message}"):
             BlockMask(flags)
 
     def test_a_tensor_of_numbers(self):
