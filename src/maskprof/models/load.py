@@ -15,6 +15,7 @@ import torch
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import ConfigError, ModelError
+from maskprof.models.gguf_once import read_once
 from maskprof.models.locate import ModelLocation, Source, check_model_path
 from maskprof.models.messages import first_sentence, one_sentence, quiet
 from maskprof.models.pictures import NO_IMAGE
@@ -98,7 +99,8 @@ def load_model(config: RunConfig, device: torch.device) -> LoadedModel:
     """
     location = check_model_path(config)
     dtype = getattr(torch, config.dtype) if config.dtype else default_dtype(device)
-    with quiet(), one_sentence(location, config):
+    once = read_once() if location.source == "gguf" else nullcontext()
+    with quiet(), one_sentence(location, config), once:
         if location.source == "preset":
             return _from_preset(location, config, device, dtype)
         return _from_checkpoint(location, config, device, dtype)
