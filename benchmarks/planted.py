@@ -189,8 +189,8 @@ itself; that is why configurations are measured in one run, interleaved.
 
 - **Clean totals**, {rounds} pairs: the step became {clean}: {clean_verdict}. That is what a total can tell, and it
   names nobody.
-- **Traces**, {traces} of each side recorded alternately, {steps} decode steps each, compared block by block beside their
-  neighbours of the same step (`maskprof compare`): {found}
+- **Traces**, {traces} of each side recorded alternately, {steps} decode steps each, compared block by block beside the
+  others of the same step (`maskprof compare`): {found}
 - The same comparison of traces of which none was made slower: {nothing}
 
 Target: found and named, and nothing found where there is nothing: {verdict}.

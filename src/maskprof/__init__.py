@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
+    from maskprof.analysis.analyze import analyze
     from maskprof.errors import (
         ConfigError,
         MaskError,
@@ -20,7 +21,8 @@ if TYPE_CHECKING:
     from maskprof.masks.mask import BlockMask
     from maskprof.models.blocks import find_blocks
     from maskprof.skipping.wrapper import BlockMaskWrapper
-    from maskprof.traces.reader import read_trace
+    from maskprof.traces.finding import find_traces
+    from maskprof.traces.reader import read_trace, read_traces
 
 _HOMES = {
     "BlockMask": "maskprof.masks.mask",
@@ -31,8 +33,11 @@ _HOMES = {
     "ModelError": "maskprof.errors",
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
+    "analyze": "maskprof.analysis.analyze",
     "find_blocks": "maskprof.models.blocks",
+    "find_traces": "maskprof.traces.finding",
     "read_trace": "maskprof.traces.reader",
+    "read_traces": "maskprof.traces.reader",
 }
 
 __all__ = [
@@ -45,8 +50,11 @@ __all__ = [
     "ResultError",
     "TraceError",
     "__version__",
+    "analyze",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 

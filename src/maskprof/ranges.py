@@ -63,3 +63,8 @@ def parse_block(name: str) -> BlockRange | None:
     """The block and part that a range name stands for, or None if it is another name."""
     match = _BLOCK.fullmatch(name)
     return BlockRange(int(match[1]), match[2]) if match else None  # type: ignore[arg-type]
+
+
+def is_block_or_instrument(name: str) -> bool:
+    """Whether a range is a part of a block's turn, or one that the recorder measures its own cost by."""
+    return _BLOCK.fullmatch(name) is not None or name.startswith("instrument.")

@@ -18,8 +18,11 @@ NAMES = [
     "ResultError",
     "TraceError",
     "__version__",
+    "analyze",
     "find_blocks",
+    "find_traces",
     "read_trace",
+    "read_traces",
 ]
 
 

@@ -43,7 +43,7 @@ def comparison_table(comparison: BlockComparison) -> Table:
             ),
         ),
         notes=(
-            "Change: beside the other blocks of the same step, so that a slower machine is none.",
+            "Change: beside the other blocks of the same step, so that a slower machine is none; of lower quartiles.",
             f"Intervals leave room for {len(changes)} questions at once: 95 % of such tables have no wrong one.",
             *((_MORE,) if least < _FEW else ()),
         ),
@@ -53,7 +53,8 @@ def comparison_table(comparison: BlockComparison) -> Table:
 
 def _sentence(change: BlockChange) -> str:
     direction = "slower" if change.change > 0 else "faster"
-    return f"Block {change.block} is {units.percent(abs(change.change))} {direction} in {change.phase} ({_bounds(change)})."
+    much = units.percent(abs(change.change))
+    return f"Block {change.block} is {much} {direction} in {change.phase} ({_bounds(change)})."
 
 
 def _bounds(change: BlockChange) -> str:

@@ -9,10 +9,10 @@ class BlockChange:
 
     Attributes:
         block, phase: which.
-        turns: pairs of turns that were compared.
+        turns: how many turns were compared, on the side that has fewer.
         before_us, after_us: the block's median turn, as recorded: ranges cost the same on both sides.
         change: how much more of a step the block takes than it did, measured by the other blocks of the same
-            step, so that what makes a whole step slower is no change: 0.02 is 2 % slower.
+            step, so that what makes a whole step slower is no change: 0.02 is 2 % slower. By the lower quartiles.
         interval: of `change`; of all blocks' intervals together, 95 % of comparisons have none that is wrong. None
             where there are too few pairs.
     """

@@ -9,8 +9,9 @@ range, all with the same fields, so that a step is read as the whole is.
 from dataclasses import dataclass
 from typing import Literal
 
-BlockSource = Literal["ranges", "modules", "period"]
-"""How blocks were found: by our ranges, by the profiler's module ranges, by a repeating sequence of kernels."""
+BlockSource = Literal["ranges", "modules", "annotations", "period"]
+"""How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
+list of blocks, by a repeating sequence of kernels."""
 
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
@@ -22,7 +23,8 @@ class TraceFacts:
     Attributes:
         path: as given.
         events: events with a duration.
-        span_us: from the first event's start to the last one's end.
+        span_us: from the first event's start to the last one's end, of all that have a category; the event by
+            which the profiler says how long it recorded does not count.
         devices: names of the devices, one per device; empty for a trace of the host alone.
         ranks: the ranks in the file (usually one); empty where it does not say.
         world_size: how many ranks the job had; None where it does not say.
@@ -44,17 +46,20 @@ class TraceFacts:
 class DeviceTime:
     """How the device spent its time; all streams of all devices taken together.
 
-    `busy_us + idle_launch_us + idle_gap_us + idle_other_us == span_us`, of a range as of the whole.
+    `busy_us + idle_us + elsewhere_us == span_us`, of a range as of the whole, where `idle_us` is the sum of the
+    three kinds of idle time.
 
     Attributes:
         kernel_count: kernels (copies and memsets not counted).
         kernel_time_us: sum of the kernels' durations.
         busy_us: union of kernel, copy and memset intervals.
         span_us: from the first device event's start to the last one's end.
-        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound).
+        idle_launch_us: idle while the host had not yet launched what ran next (launch-bound): until its launch
+            call returned, or until the shortest delay of a launch had passed since it began.
         idle_gap_us: idle although the next event had been launched: the device's own gap between kernels,
             or waiting for an event of another stream.
         idle_other_us: idle before events whose launch is not in the trace, so that no cause can be told.
+        elsewhere_us: of a range: between its events, while the device ran what was launched outside of it.
         memcpy_us, memset_us: sums of durations.
         communication_us: union of communication kernels; `exposed_communication_us` is the part of it during
             which no other kernel runs.
@@ -75,11 +80,17 @@ class DeviceTime:
     communication_us: float
     exposed_communication_us: float
     streams: int
+    elsewhere_us: float = 0.0
+
+    @property
+    def idle_us(self) -> float:
+        """Time of the span in which the device did nothing."""
+        return self.idle_launch_us + self.idle_gap_us + self.idle_other_us
 
     @property
     def idle_pct(self) -> float:
         """Share of the span without device work, in percent; 0 for an empty span."""
-        return 100.0 * (1.0 - self.busy_us / self.span_us) if self.span_us > 0 else 0.0
+        return 100.0 * self.idle_us / self.span_us if self.span_us > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -99,10 +110,13 @@ class KernelTime:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class CategoryTime:
-    """All device events of one category, copies and memsets among them; `share` is of all of their time."""
+    """All device events of one category, copies and memsets among them; `share` is of all of their time.
+
+    `count` is a whole number but in a block's figures, which are means per step.
+    """
 
     category: str
-    count: int
+    count: float
     total_us: float
     share: float
 
@@ -133,7 +147,7 @@ class OperatorTime:
     """All calls of one operator on the host.
 
     `self_us` leaves out the operators called inside, on the same thread. `device_us` and `kernel_count` are of
-    the kernels whose innermost operator this is.
+    the kernels whose innermost operator this is. `category` is what the name says, or `other`.
     """
 
     name: str
@@ -142,6 +156,7 @@ class OperatorTime:
     self_us: float
     device_us: float
     kernel_count: int
+    category: str = "other"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -170,6 +185,8 @@ class RangeTime:
         launch_count: launch calls inside.
         breakdown: the same as for the whole trace, of what was launched inside; device time's span is from the
             first to the last event launched inside, summed over the ranges.
+        elsewhere_kernel_count, elsewhere_device_us: kernels that other threads launched while such a range was
+            open, and their time. A backward pass runs on a thread of its own: with it inside, these are not 0.
     """
 
     name: str
@@ -179,6 +196,8 @@ class RangeTime:
     kernel_count: int
     launch_count: int
     breakdown: Breakdown
+    elsewhere_kernel_count: int = 0
+    elsewhere_device_us: float = 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -194,7 +213,8 @@ class BlockTime:
         copy_us, copy_count: copies and memsets launched inside; for a skipped block its dummy cache.
         operator_count: operators called inside, nested ones too.
         bubble_us: device idle time between the last device event launched before the block and the first one
-            after it, for a skipped block; None for others and without a device.
+            after it, for a skipped block; None for others and without a device. Skipped blocks that follow one
+            another share one bubble by their time on the host, so that bubbles can be added up.
         categories: of the kernels launched inside, per step.
     """
 
@@ -216,8 +236,9 @@ class BlockTime:
 class BlockPhase:
     """All blocks in one phase, whose `steps` they are means over.
 
-    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart. `outside_device_us` is
-    device time of the phase that is in no block.
+    `phase` is `prefill`, `decode`, or `all` where the trace does not tell phases apart; steps that differ by their
+    kernels alone are `pattern 1`, `pattern 2`, ... by their first occurrence. `device_us` is of the
+    kernels launched in the phase, `outside_device_us` the part of it that is in no block.
     """
 
     phase: str
@@ -262,7 +283,10 @@ class RooflineRow:
     """Calls of one operator with one set of shapes.
 
     `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once). `device_us` is the
-    kernels' time over all `count` calls. Achieved figures are over that time.
+    kernels' time over all `count` calls. Achieved figures are over that time. `intensity` is FLOPs per byte.
+    `bound` is `compute` or `memory` by the side of the ridge that the intensity is on, `launch` if the device
+    waited longer for the kernels' launch than they ran, `unknown` without a peak of this type. `share_of_peak` is of
+    FLOP/s above the ridge and of bandwidth below it.
     """
 
     operator: str
@@ -295,6 +319,7 @@ class TraceAccount:
 
     Attributes:
         events_kept, events_other: with a duration, and without (flow arrows, counters, names).
+        python_frames: with a duration too, and passed over: no figure needs them.
         events_lost: damaged or null; `unpaired`: begins without end and the reverse.
         device_events: kernels, copies, memsets.
         linked: device events whose launch call is in the trace.
@@ -321,6 +346,7 @@ class TraceAccount:
     unclassified_pct: float
     truncated: bool
     ignored_bytes: int = 0
+    python_frames: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -10,9 +10,14 @@ DEVICE_ANNOTATION = "gpu_user_annotation"
 KERNEL = "kernel"
 MEMCPY = "gpu_memcpy"
 MEMSET = "gpu_memset"
+PYTHON = "python_function"
+MTIA = "mtia_ccp_events"
 
 # What a device does by itself: these have a launch call, found by their correlation id.
 DEVICE_EVENTS = (KERNEL, MEMCPY, MEMSET)
+# Of an MTIA's own events these are copies, and these no work: it waits, or marks a moment.
+MTIA_COPIES = ("dma_request",)
+MTIA_IDLE = ("event_wait", "event_record")
 # Calls on the host that may start device work. AMD's runtime calls carry `cuda_runtime` too.
 LAUNCH_CALLS = (
     "cuda_runtime",

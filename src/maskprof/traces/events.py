@@ -1,21 +1,30 @@
 """Single trace events as the JSON decoder sees them, in two strengths.
 
-`RawEvent` is the fast one: times as JSON numbers. `ExactEvent` keeps the digits of the times, for files whose
-timestamps have more of them than a float64 holds, and for times written as strings.
+`Complete` is the fast one: an event with a start and a duration, both JSON numbers; events of kinds without a
+duration are told apart by their `ph` and not read any further. `ExactEvent` is an event of any kind that keeps
+the digits of the times, for files whose timestamps have more of them than a float64 holds, for times written
+as strings, for begin and end events, and for whatever else is unusual.
 """
 
-from decimal import Decimal, InvalidOperation
-from typing import Any
+import functools
+import operator
+from decimal import Decimal
+from typing import Any, Final
 
 import msgspec
 
+COMPLETE, BEGIN, END = "X", "B", "E"
 # Events with a duration; all other kinds are passed over.
-KEPT_PHASES = ("X", "B", "E")
+KEPT_PHASES = (COMPLETE, BEGIN, END)
+# The format's other kinds: flows, instants, metadata, counters, asynchronous ranges, samples, objects, marks.
+_OTHER_PHASES = tuple("stfiIMnbeCSTpFPNODVvRc()")
 
 # Times of which a float64 in microseconds still tells every nanosecond apart lie below this.
 EXACT_FLOAT_US = 2.0**43
 # Beyond this a time in nanoseconds, or the sum of two, would not fit an int64.
 _LONGEST_US = 2**61 // 1000
+
+NOTHING: Final = msgspec.Raw(b"")
 
 
 class Args(msgspec.Struct, frozen=True, gc=False):
@@ -29,15 +38,19 @@ class Args(msgspec.Struct, frozen=True, gc=False):
     external_id_older: Any = msgspec.field(default=-1, name="external id")
     stream: Any = -1
     device: Any = -1
+    bytes: Any = -1
+    input_dims: msgspec.Raw = msgspec.field(default=NOTHING, name="Input Dims")
+    input_dims_older: msgspec.Raw = msgspec.field(default=NOTHING, name="Input dims")
+    input_types: msgspec.Raw = msgspec.field(default=NOTHING, name="Input type")
+    concrete_inputs: msgspec.Raw = msgspec.field(default=NOTHING, name="Concrete Inputs")
 
 
 _NO_ARGS = Args()
 
 
-class RawEvent(msgspec.Struct, gc=False):
-    """An event with its times as numbers, in microseconds."""
+class Complete(msgspec.Struct, gc=False, tag_field="ph", tag=COMPLETE):
+    """An event with a duration, its times as numbers, in microseconds."""
 
-    ph: str = ""
     name: str = ""
     cat: str = ""
     pid: int | str = -1
@@ -55,12 +68,18 @@ class ExactEvent(msgspec.Struct, gc=False):
     cat: str = ""
     pid: int | str = -1
     tid: int | str = -1
-    ts: msgspec.Raw = msgspec.Raw(b"")
+    ts: msgspec.Raw = NOTHING
     dur: msgspec.Raw = msgspec.Raw(b"0")
     args: Args = _NO_ARGS
 
 
-raw_events = msgspec.json.Decoder(list[RawEvent | None])
+def _event_types() -> Any:
+    others = [msgspec.defstruct("Other", [], tag_field="ph", tag=tag, gc=False) for tag in _OTHER_PHASES]
+    return functools.reduce(operator.or_, others, Complete)
+
+
+# Fails on whatever is not in the table above: null events, unknown kinds, events without a kind.
+complete_events: "msgspec.json.Decoder[list[Any]]" = msgspec.json.Decoder(list[_event_types()])  # type: ignore[misc]
 exact_events = msgspec.json.Decoder(list[ExactEvent | None])
 loose_items = msgspec.json.Decoder(list[msgspec.Raw])
 _exact_event = msgspec.json.Decoder(ExactEvent)
@@ -86,7 +105,7 @@ def loose_event(text: msgspec.Raw | bytes) -> ExactEvent | None:
             cat=_text(fields.get("cat")),
             pid=_text(fields.get("pid")),
             tid=_text(fields.get("tid")),
-            ts=fields.get("ts", msgspec.Raw(b"")),
+            ts=fields.get("ts", NOTHING),
             dur=fields.get("dur", msgspec.Raw(b"0")),
             args=_args.decode(args) if args is not None and bytes(args).startswith(b"{") else _NO_ARGS,
         )
@@ -104,6 +123,8 @@ def _text(field: msgspec.Raw | None) -> str:
 def exact_ns(text: msgspec.Raw | bytes) -> int | None:
     """Microseconds, a JSON number or a string of one, in whole nanoseconds; None where it is neither."""
     digits = bytes(text).strip(b'" \t\r\n')
+    if not digits:
+        return None
     whole, _, fraction = digits.partition(b".")
     try:
         if len(fraction) > 3:  # noqa: PLR2004  (nanoseconds are thousandths)
@@ -117,8 +138,9 @@ def exact_ns(text: msgspec.Raw | bytes) -> int | None:
 def _decimal_ns(digits: bytes) -> int | None:
     try:
         microseconds = Decimal(digits.decode("ascii", "replace"))
-    except InvalidOperation:
+        if not microseconds.is_finite() or microseconds.copy_abs() >= _LONGEST_US:
+            return None
+        return int((microseconds * 1000).to_integral_value())
+    except ArithmeticError:
+        # No number, or one with more digits in its exponent than any number has a use for.
         return None
-    if not microseconds.is_finite() or abs(microseconds) >= _LONGEST_US:
-        return None
-    return int((microseconds * 1000).to_integral_value())

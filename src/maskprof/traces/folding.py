@@ -7,26 +7,47 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.errors import TraceError
 from maskprof.traces.account import Tally
-from maskprof.traces.categories import canonical
-from maskprof.traces.columns import Bools, Events, Int32s, Int64s
-from maskprof.traces.events import EXACT_FLOAT_US, KEPT_PHASES, ExactEvent, RawEvent, exact_ns
-
-_COLUMNS = (
-    "name",
-    "category",
-    "pid",
-    "tid",
-    "ts_ns",
-    "dur_ns",
-    "correlation",
-    "external_id",
-    "stream",
-    "device",
+from maskprof.traces.categories import MEMCPY, MEMSET, PYTHON, canonical
+from maskprof.traces.code_tables import CodeTable
+from maskprof.traces.columns import Events, Inputs, Int64s, Ints
+from maskprof.traces.events import (
+    BEGIN,
+    COMPLETE,
+    EXACT_FLOAT_US,
+    KEPT_PHASES,
+    NOTHING,
+    Args,
+    Complete,
+    ExactEvent,
+    exact_ns,
 )
-_DTYPES = dict.fromkeys(("name", "category", "pid", "tid"), np.int32)
+from maskprof.traces.growing import GrowingColumn
+from maskprof.traces.pairing import pair_begins_with_ends
+
+# At least so wide, whatever the values are.
+_WIDTHS = {
+    "name": np.int32,
+    "category": np.int8,
+    "pid": np.int8,
+    "tid": np.int8,
+    "ts_ns": np.int64,
+    "dur_ns": np.int32,
+    "correlation": np.int32,
+    "external_id": np.int32,
+    "stream": np.int8,
+    "device": np.int8,
+    "bytes": np.int32,
+    "inputs": np.int16,
+}
+# So many fill some 3 GB; a trace that has more is no trace that anyone recorded.
+_MOST_EVENTS = 100_000_000
 _INT64_MAX = 2**63 - 1
-_COMPLETE, _BEGIN = ord("X"), ord("B")
+_MODULE = "nn.Module: "
+# Stands in no sound JSON text.
+_BETWEEN_TEXTS = b"\0"
+_NO_INPUTS = _BETWEEN_TEXTS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -38,117 +59,194 @@ class FoldedColumns:
     categories: tuple[str, ...]
     pids: tuple[int | str, ...]
     tids: tuple[int | str, ...]
-
-
-class _Table(dict[Any, int]):
-    """Gives each new key the next code."""
-
-    def __missing__(self, key: Any) -> int:
-        code = self[key] = len(self)
-        return code
+    inputs: tuple[Inputs, ...]
 
 
 class ColumnFold:
-    """Takes decoded events and ends as columns with their tables. Holds arrays only, never the events."""
+    """Takes decoded events and ends as columns with their tables. Holds arrays only, never the events.
 
-    def __init__(self, tally: Tally) -> None:
+    `python`: whether to keep Python frames that are no module's.
+    """
+
+    def __init__(self, tally: Tally, *, python: bool) -> None:
         self._tally = tally
-        self._parts: dict[str, list[Any]] = {column: [] for column in (*_COLUMNS, "kind")}
-        self._names, self._categories, self._pids, self._tids = _Table(), _Table(), _Table(), _Table()
+        self._python = python
+        self._columns = {column: GrowingColumn(at_least=width) for column, width in _WIDTHS.items()}
+        self._kind = GrowingColumn()
+        self._names = CodeTable("names", tally, lambda name: "attention" in name or "conv" in name)
+        self._categories = CodeTable("categories", tally, lambda c: canonical(c) in (MEMCPY, MEMSET))
+        self._pids = CodeTable("process ids", tally)
+        self._tids = CodeTable("thread ids", tally)
+        self._inputs = CodeTable("shapes", tally)
+        self._inputs[_NO_INPUTS] = 0
 
-    def add_raw(self, events: Sequence[RawEvent | None]) -> bool:
-        """Fold `events` in; False, with nothing taken, where their times have more digits than a float."""
-        kept = [e for e in events if e is not None and e.ph in KEPT_PHASES]
+    def add_complete(self, events: Sequence[Any]) -> bool:
+        """Fold in what `complete_events` gave; False, with nothing taken, where a float does not hold the times."""
+        kept: Sequence[Complete] = [e for e in events if type(e) is Complete]
+        timed, frames = len(kept), []
+        if not self._python and PYTHON in [e.cat for e in kept]:
+            frames = [e for e in kept if e.cat == PYTHON and not e.name.startswith(_MODULE)]
+            kept = [e for e in kept if e.cat != PYTHON or e.name.startswith(_MODULE)]
         starts = _to_ns([e.ts for e in kept])
         durations = _to_ns([e.dur for e in kept])
         if starts is None or durations is None:
             return False
-        self._count_dropped(events, kept)
-        self._fold(kept, starts, durations)
+        if frames:
+            spanned = _spanned(frames)
+            if spanned is None:
+                return False
+            self._tally.pass_over(len(frames), *spanned.tolist())
+        self._tally.seen += len(events)
+        self._tally.other += len(events) - timed
+        self._fold(kept, starts, durations, None)
         return True
 
     def add_exact(self, events: Sequence[ExactEvent | None]) -> None:
-        """Fold `events` in; those whose times cannot be read are counted as lost."""
-        kept = [e for e in events if e is not None and e.ph in KEPT_PHASES]
-        self._count_dropped(events, kept)
-        times = [(exact_ns(e.ts), exact_ns(e.dur)) for e in kept]
-        good = [i for i, (start, duration) in enumerate(times) if start is not None and duration is not None]
-        self._tally.lost += len(kept) - len(good)
+        """Fold `events` in; those that are null or whose times cannot be read are counted as lost."""
+        kept: list[ExactEvent] = []
+        starts: list[int] = []
+        durations: list[int] = []
+        for at, event in enumerate(events):
+            # A dictionary without `ph` is no event of any kind.
+            if event is None or not event.ph:
+                self._tally.lose(1, after=at)
+            elif event.ph not in KEPT_PHASES:
+                self._tally.other += 1
+            else:
+                start, duration = exact_ns(event.ts), exact_ns(event.dur)
+                if start is None or duration is None:
+                    self._tally.lose(1, after=at)
+                elif self._is_frame(event):
+                    self._tally.pass_over(1, start, start + duration)
+                else:
+                    kept.append(event)
+                    starts.append(start)
+                    durations.append(duration)
+        self._tally.seen += len(events)
         self._fold(
-            [kept[i] for i in good],
-            np.array([times[i][0] for i in good], dtype=np.int64),
-            np.array([times[i][1] for i in good], dtype=np.int64),
+            kept,
+            np.array(starts, dtype=np.int64),
+            np.array(durations, dtype=np.int64),
+            np.array([ord(e.ph) for e in kept], dtype=np.int64),
         )
 
     def finish(self) -> FoldedColumns:
         """All that was folded in, begin and end events joined into whole ones. To be called once, at the end."""
-        columns: dict[str, Any] = {}
-        for column in (*_COLUMNS, "kind"):
-            # Let go of one by one, so that no more than one column is there twice.
-            parts = self._parts.pop(column)
-            columns[column] = (
-                np.concatenate(parts) if parts else np.empty(0, dtype=_DTYPES.get(column, np.int64))
-            )
-        kind = columns.pop("kind")
-        if np.any(kind != _COMPLETE):
-            keep, columns["dur_ns"] = _pair_begins_with_ends(kind, columns)
-            self._tally.unpaired += int(np.count_nonzero(kind != _COMPLETE)) - 2 * int(
-                np.count_nonzero(keep & (kind == _BEGIN))
+        # Let go of one by one: where a column is copied, no more than that one is there twice.
+        columns: dict[str, Any] = {name: self._columns.pop(name).finish() for name in _WIDTHS}
+        kind = self._kind.finish()
+        if np.any(kind != ord(COMPLETE)):
+            keep, columns["dur_ns"] = pair_begins_with_ends(kind, columns)
+            self._tally.unpaired += int(np.count_nonzero(kind != ord(COMPLETE))) - 2 * int(
+                np.count_nonzero(keep & (kind == ord(BEGIN)))
             )
             columns = {column: values[keep] for column, values in columns.items()}
         categories, columns["category"] = _canonical_categories(self._categories, columns["category"])
+        del self._inputs[_NO_INPUTS]
         return FoldedColumns(
             events=Events(**columns),
             names=tuple(self._names),
             categories=categories,
             pids=tuple(self._pids),
             tids=tuple(self._tids),
+            inputs=tuple(_as_inputs(text) for text in self._inputs),
         )
 
-    def _count_dropped(self, events: Sequence[Any], kept: Sequence[Any]) -> None:
-        if len(kept) == len(events):
-            return
-        # A dictionary without `ph` is no event of any kind.
-        lost = sum(1 for e in events if e is None or not e.ph)
-        self._tally.lost += lost
-        self._tally.other += len(events) - len(kept) - lost
+    def _is_frame(self, event: ExactEvent) -> bool:
+        # An end event has no name, so a begin event of a frame has to stay as its partner.
+        return (
+            not self._python
+            and event.cat == PYTHON
+            and event.ph == COMPLETE
+            and not event.name.startswith(_MODULE)
+        )
 
     def _fold(
-        self, events: Sequence[RawEvent] | Sequence[ExactEvent], starts: Int64s, durations: Int64s
+        self,
+        events: Sequence[Complete] | Sequence[ExactEvent],
+        starts: Int64s,
+        durations: Int64s,
+        kinds: Int64s | None,
     ) -> None:
+        count = len(events)
+        if len(self._kind) + count > _MOST_EVENTS:
+            raise TraceError(
+                f"holds more than {_MOST_EVENTS} events with a duration, which is more than fit in memory; "
+                f"the limit is reached at event {self._tally.seen}"
+            )
         args = [e.args for e in events]
         external_ids = _ids([a.external_id for a in args])
         if not np.any(external_ids != -1):
             external_ids = _ids([a.external_id_older for a in args])
+        names = self._names.codes([e.name for e in events])
+        categories = self._categories.codes([e.cat for e in events])
         part = {
-            "name": _codes(self._names, [e.name for e in events]),
-            "category": _codes(self._categories, [e.cat for e in events]),
-            "pid": _codes(self._pids, [e.pid for e in events]),
-            "tid": _codes(self._tids, [e.tid for e in events]),
+            "name": names,
+            "category": categories,
+            "pid": self._pids.codes([e.pid for e in events]),
+            "tid": self._tids.codes([e.tid for e in events]),
             "ts_ns": starts,
             "dur_ns": durations,
             "correlation": _ids([a.correlation for a in args]),
             "external_id": external_ids,
             "stream": _ids([a.stream for a in args]),
             "device": _ids([a.device for a in args]),
-            "kind": np.array([ord(e.ph) for e in events], dtype=np.uint8),
+            "bytes": _bytes_moved(self._categories.marked_rows(categories), args),
+            "inputs": self._input_codes(self._names.marked_rows(names), args),
         }
         for column, values in part.items():
-            self._parts[column].append(values)
+            self._columns[column].extend(values)
+        self._kind.extend(_constant(ord(COMPLETE), count) if kinds is None else kinds)
+
+    def _input_codes(self, with_values: list[int], args: list[Args]) -> Int64s:
+        dims = [a.input_dims for a in args]
+        if dims.count(NOTHING) == len(dims):
+            dims = [a.input_dims_older for a in args]
+            if dims.count(NOTHING) == len(dims):
+                return _constant(-1, len(args))
+        texts = list(map(_BETWEEN_TEXTS.join, zip(dims, [a.input_types for a in args], strict=True)))
+        for row in with_values:
+            if texts[row] != _NO_INPUTS:
+                texts[row] += _BETWEEN_TEXTS + bytes(args[row].concrete_inputs)
+        return self._inputs.codes(texts) - 1
 
 
-def _codes(table: _Table, values: list[Any]) -> Int32s:
-    return np.array(list(map(table.__getitem__, values)), dtype=np.int32)
+def _bytes_moved(rows: list[int], args: list[Args]) -> Int64s:
+    if not rows:
+        return _constant(-1, len(args))
+    moved = np.full(len(args), -1, dtype=np.int64)
+    moved[rows] = _ids([args[row].bytes for row in rows])
+    return moved
+
+
+def _as_inputs(text: bytes) -> Inputs:
+    dims, types, concrete = [*text.decode("utf-8", "replace").split("\0"), "", ""][:3]
+    return Inputs(dims, types, concrete)
+
+
+def _constant(value: int, count: int) -> Int64s:
+    return np.broadcast_to(np.int64(value), (count,))
 
 
 def _ids(values: list[Any]) -> Int64s:
+    if values and values.count(values[0]) == len(values):
+        return _constant(_id(values[0]), len(values))
     try:
-        return np.array(values, dtype=np.int64)
+        return np.fromiter(values, dtype=np.int64, count=len(values))
     except (TypeError, ValueError, OverflowError):
         # Some exporters write a stream as text or null; such an id joins nothing.
-        return np.array(
-            [v if type(v) is int and 0 <= v <= _INT64_MAX else -1 for v in values], dtype=np.int64
-        )
+        return np.fromiter(map(_id, values), dtype=np.int64, count=len(values))
+
+
+def _id(value: Any) -> int:
+    # A text of digits is a number here, because it is one to numpy where nothing else is unusual.
+    if isinstance(value, int | float) or (isinstance(value, str) and value.isdecimal()):
+        try:
+            number = int(value)
+        except (ValueError, OverflowError):
+            return -1
+        return number if abs(number) <= _INT64_MAX else -1
+    return -1
 
 
 def _to_ns(microseconds: list[Any]) -> Int64s | None:
@@ -164,30 +262,15 @@ def _to_ns(microseconds: list[Any]) -> Int64s | None:
     return None
 
 
-def _canonical_categories(table: _Table, codes: Int32s) -> tuple[tuple[str, ...], Int32s]:
-    merged = _Table()
-    to_merged = np.array([merged[canonical(category)] for category in table], dtype=np.int32)
-    return tuple(merged), to_merged[codes] if len(codes) else codes
+def _spanned(events: list[Any]) -> Int64s | None:
+    """The earliest start and the latest end, or None where their values do not say them exactly."""
+    starts = [e.ts for e in events]
+    return None if None in starts else _to_ns([min(starts), max([e.ts + e.dur for e in events])])
 
 
-def _pair_begins_with_ends(kind: NDArray[np.uint8], columns: dict[str, Any]) -> tuple[Bools, Int64s]:
-    """Which rows stay, and all durations: a begin gets its end's time, ends and lone begins go."""
-    keep = kind == _COMPLETE
-    durations = columns["dur_ns"].copy()
-    starts, pids, tids = columns["ts_ns"], columns["pid"], columns["tid"]
-    rows = np.flatnonzero(~keep)
-    # Stable, so that events of the same time stay in the file's order.
-    rows = rows[np.lexsort((starts[rows], tids[rows], pids[rows]))]
-    opened: list[int] = []
-    thread = None
-    for row in rows.tolist():
-        if thread != (pids[row], tids[row]):
-            thread = (pids[row], tids[row])
-            opened.clear()
-        if kind[row] == _BEGIN:
-            opened.append(row)
-        elif opened:
-            begin = opened.pop()
-            durations[begin] = starts[row] - starts[begin]
-            keep[begin] = True
-    return keep, durations
+def _canonical_categories(table: CodeTable, codes: Ints) -> tuple[tuple[str, ...], NDArray[Any]]:
+    merged: dict[str, int] = {}
+    to_merged = np.array([merged.setdefault(canonical(c), len(merged)) for c in table], dtype=np.int64)
+    if len(merged) == len(table) or not len(codes):
+        return tuple(merged), codes
+    return tuple(merged), to_merged.astype(codes.dtype)[codes]

@@ -1,12 +1,18 @@
 """How events hang together: launch and device event by correlation, nesting by time on one thread."""
 
+import itertools
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS
-from maskprof.traces.columns import Bools, Events, Int64s, Trace
+from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
+from maskprof.traces.columns import Bools, Events, Int64s, Ints, Trace
+
+# From the first range of a thread to behind its last one.
+_Span: TypeAlias = tuple[int, int]
+# So many rows are dealt with at once, to keep what is only needed in between small.
+_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -30,10 +36,20 @@ class Launches:
         return self.launch_rows >= 0
 
 
+def find_device_rows(trace: Trace) -> Int64s:
+    """Rows of what devices did, ascending: kernels, copies, memsets; of an MTIA what it ran and copied."""
+    rows = trace.rows_in((*DEVICE_EVENTS, MTIA))
+    if MTIA not in trace.categories:
+        return rows
+    names = trace.events.name[rows]
+    idle = [code for code, name in enumerate(trace.names) if name in MTIA_IDLE]
+    return rows[~(np.isin(names, idle) & trace.in_categories((MTIA,))[rows])]
+
+
 def link_launches(trace: Trace) -> Launches:
     """Find the launch call of every device event by equal correlation ids (ids below 1 join nothing)."""
     correlation = trace.events.correlation
-    device_rows = trace.rows_in(DEVICE_EVENTS)
+    device_rows = find_device_rows(trace)
     call_rows = trace.rows_in(LAUNCH_CALLS)
     call_rows = call_rows[correlation[call_rows] > 0]
     call_rows = call_rows[np.argsort(correlation[call_rows], kind="stable")]
@@ -62,20 +78,19 @@ class Nesting:
 
 def nest(events: Events, rows: Int64s) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
-    thread = _threads(events, rows)
-    order = np.lexsort((-events.end_ns[rows], events.ts_ns[rows], thread))
-    rows, thread = rows[order], thread[order]
-    end = events.end_ns[rows]
+    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
+    rows = rows[order]
+    del order
     parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
-    if len(rows):
-        parents[np.concatenate(([True], thread[1:] != thread[:-1]))] = -1
+    parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
-    while True:
-        early = np.flatnonzero((parents >= 0) & (end[parents] < end))
-        if not len(early):
-            return Nesting(rows=rows, parents=parents)
+    end = events.ends(rows)
+    early = _ending_early(parents, end, end, np.arange(len(rows)))
+    while len(early):
         parents[early] = parents[parents[early]]
+        early = _ending_early(parents, end, end, early)
+    return Nesting(rows=rows, parents=parents)
 
 
 def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
@@ -83,25 +98,28 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
 
     Positions are those of `nesting`; shape (rows,).
     """
-    ranges, count = nesting.rows, len(nesting.rows)
-    if not count:
-        return np.full(len(rows), -1, dtype=np.int64)
-    both = np.concatenate((ranges, rows))
-    thread = _threads(events, both)
-    is_point = np.arange(len(both)) >= count
-    # The ranges keep their order among themselves, for the sorting is stable and they are in it already.
-    order = np.lexsort((is_point, events.ts_ns[both], thread))
-    latest = np.maximum.accumulate(np.where(is_point[order], -1, order))
-    found = np.empty(len(both), dtype=np.int64)
-    found[order] = latest
-    found = found[count:]
-    found[(found >= 0) & (thread[found] != thread[count:])] = -1
-    start, end = events.ts_ns[rows], events.end_ns[ranges]
-    while True:
-        early = np.flatnonzero((found >= 0) & (end[found] < start))
-        if not len(early):
-            return found
-        found[early] = nesting.parents[found[early]]
+    ranges = nesting.rows
+    found = np.full(len(rows), -1, dtype=np.int64)
+    bounds = _thread_starts(events, ranges).tolist()
+    threads = {
+        (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
+        for low, high in itertools.pairwise(bounds)
+    }
+    starts, ends = events.ts_ns[ranges], events.ends(ranges)
+    for first in range(0, len(rows), _PIECE):
+        piece = rows[first : first + _PIECE]
+        pid, tid, start = events.pid[piece], events.tid[piece], events.ts_ns[piece]
+        at = found[first : first + _PIECE]
+        for (wanted_pid, wanted_tid), (low, high) in _present(threads, pid, tid):
+            points = np.flatnonzero((pid == wanted_pid) & (tid == wanted_tid))
+            # The last range that starts no later; of several that start together the one within the others.
+            at[points] = np.searchsorted(starts[low:high], start[points], side="right") - 1 + low
+            at[points[at[points] < low]] = -1
+        early = _ending_early(at, ends, start, np.arange(len(piece)))
+        while len(early):
+            at[early] = nesting.parents[at[early]]
+            early = _ending_early(at, ends, start, early)
+    return found
 
 
 def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
@@ -117,5 +135,24 @@ def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
         found[others] = nesting.parents[found[others]]
 
 
-def _threads(events: Events, rows: Int64s) -> NDArray[np.int64]:
-    return (events.pid[rows].astype(np.int64) << 32) | events.tid[rows]
+def _thread_starts(events: Events, rows: Int64s) -> Int64s:
+    """Where in `rows`, which are sorted by thread, each thread begins, and the last one ends."""
+    pid, tid = events.pid[rows], events.tid[rows]
+    changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1])) + 1
+    return np.unique(np.concatenate(([0], changes, [len(rows)]))).astype(np.int64)
+
+
+def _present(
+    threads: dict[tuple[int, int], _Span], pid: Ints, tid: Ints
+) -> list[tuple[tuple[int, int], _Span]]:
+    """Those of `threads` that any of the events given by `pid` and `tid` are on."""
+    codes = np.unique((pid.astype(np.int64) << 32) | tid).tolist()
+    keys = [(code >> 32, code & 0xFFFFFFFF) for code in codes]
+    return [(key, threads[key]) for key in keys if key in threads]
+
+
+def _ending_early(at: Int64s, ends: Int64s, times: Int64s, among: Int64s) -> Int64s:
+    """Which of `among` have a range at position `at` that ends before their time."""
+    among = among[at[among] >= 0]
+    early: Int64s = among[ends[at[among]] < times[among]]
+    return early

@@ -21,7 +21,9 @@ def test_figures_match_the_truth(truth):
     def busy_us(rows):
         return union_length(events.ts_ns[rows], events.end_ns[rows]) / 1000
 
-    assert len(events) == truth["n_events_X"]
+    assert len(events) == trace.account.events
+    assert trace.account.with_duration == truth["n_events_X"]
+    assert len(read_trace(SHARED_TRACES / truth["file"], python=True).events) == truth["n_events_X"]
     assert len(kernels) == truth["n_kernels"]
     assert len(trace.rows_in(["gpu_memcpy"])) == truth["n_memcpy"]
     assert len(trace.rows_in(["gpu_memset"])) == truth["n_memset"]

@@ -1,0 +1,53 @@
+"""The recipe: from the columns of a trace to everything that is said of it."""
+
+from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.evidence import gather
+from maskprof.analysis.findings import headline
+from maskprof.analysis.longest_gap import longest_gap
+from maskprof.analysis.range_times import range_times, whole_breakdown
+from maskprof.analysis.roofline import roofline
+from maskprof.analysis.scope import narrowed
+from maskprof.analysis.trace_account import trace_account
+from maskprof.analysis.trace_facts import trace_facts
+from maskprof.results.trace_summary import DevicePeaks, TraceSummary
+from maskprof.traces.columns import Trace
+from maskprof.traces.links import link_launches
+
+
+def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | None = None) -> TraceSummary:
+    """All findings of one trace: kernels, device time, launches, operators, ranges, blocks, roofline.
+
+    Args:
+        trace: what `read_trace` gives.
+        within: only what was launched and called inside ranges of this name; `*` and `?` stand for any text and
+            any character (`ProfilerStep#*`).
+        peaks: what the device can do at most, where the built-in table should not be used.
+
+    Raises:
+        TraceError: if no range has that name.
+    """
+    launches = link_launches(trace)
+    evidence = gather(trace, launches, within)
+    facts = trace_facts(trace, evidence.work)
+    ranges = range_times(evidence)
+    whole = whole_breakdown(evidence)
+    gap = longest_gap(trace, evidence.work, evidence.calls)
+    if within is not None:
+        gap = None
+        ranges, whole = ranges[:-1], ranges[-1].breakdown
+    account = trace_account(evidence, whole)
+    scope, scope_launches = trace, launches
+    if within is not None:
+        scope = narrowed(trace, launches, within)
+        scope_launches = link_launches(scope)
+    blocks = find_blocks_in(scope, scope_launches)
+    against_peaks = roofline(scope, scope_launches, peaks)
+    return TraceSummary(
+        facts=facts,
+        headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
+        whole=whole,
+        ranges=ranges,
+        blocks=blocks,
+        roofline=against_peaks,
+        account=account,
+    )

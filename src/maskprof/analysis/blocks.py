@@ -1,0 +1,35 @@
+"""The blocks of the model in a trace: by our ranges, by module ranges, or by the kernels' own rhythm."""
+
+from dataclasses import dataclass
+
+from maskprof.analysis.block_turns import phases_of_turns
+from maskprof.analysis.blocks_from_annotations import turns_from_annotations
+from maskprof.analysis.blocks_from_modules import turns_from_modules
+from maskprof.analysis.blocks_from_period import blocks_from_period
+from maskprof.analysis.blocks_from_ranges import turns_from_ranges
+from maskprof.results.trace_summary import Blocks
+from maskprof.traces.columns import Trace
+from maskprof.traces.links import Launches
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class BlockSearch:
+    """What was found, and where nothing was: why not, in a sentence."""
+
+    blocks: Blocks | None
+    reason: str | None = None
+
+
+def find_blocks_in(trace: Trace, launches: Launches) -> Blocks | None:
+    """Time per block and phase, by the best source that the trace has; None where none of them is convincing."""
+    return search_blocks(trace, launches).blocks
+
+
+def search_blocks(trace: Trace, launches: Launches) -> BlockSearch:
+    """The same as `find_blocks_in`, with the reason where no blocks are found."""
+    turns = turns_from_ranges(trace) or turns_from_modules(trace, launches) or turns_from_annotations(trace)
+    if turns is not None:
+        phases = phases_of_turns(trace, launches, turns)
+        return BlockSearch(blocks=Blocks(source=turns.source, phases=phases, note=turns.note))
+    found = blocks_from_period(trace, launches)
+    return BlockSearch(blocks=None, reason=found) if isinstance(found, str) else BlockSearch(blocks=found)

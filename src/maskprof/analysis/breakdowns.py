@@ -1,0 +1,173 @@
+"""Tables of sums to breakdowns: the same values for the whole trace and for every range."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import pairwise
+
+import numpy as np
+
+from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.device_time import DeviceSums
+from maskprof.analysis.kernel_categories import operator_category
+from maskprof.analysis.pair_sums import PairTable
+from maskprof.results.trace_summary import (
+    Breakdown,
+    CategoryTime,
+    DeviceTime,
+    KernelTime,
+    LaunchFacts,
+    OperatorTime,
+)
+from maskprof.traces.columns import Int64s
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Labels:
+    """What device events are called. A code is a position in these lists.
+
+    Attributes:
+        names: of kernels, copies and memsets.
+        kinds: a `Kind` each.
+        categories: of each.
+    """
+
+    names: tuple[str, ...]
+    kinds: tuple[int, ...]
+    categories: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Tables:
+    """All sums by row: one row for the whole trace, or one for each range.
+
+    Attributes:
+        device: sums of device time, one for each row; None without device events.
+        streams: how many streams had work, for each row.
+        events: (row, label) -> (count, ns).
+        operators: (row, operator) -> (count, total ns, self ns).
+        launched: (row, operator) -> (kernels, ns) of the kernels whose innermost operator it is.
+    """
+
+    labels: Labels
+    operator_names: tuple[str, ...]
+    device: DeviceSums | None
+    streams: Int64s
+    events: PairTable
+    operators: PairTable
+    launched: PairTable
+
+
+def breakdowns(tables: Tables, launches: list[LaunchFacts | None]) -> list[Breakdown]:
+    """One for each row; `launches` has as many."""
+    operators = _operators(tables, len(launches))
+    found = []
+    for row, events in enumerate(_grouped(tables.events, len(launches))):
+        kernels, categories = _kernels(tables.labels, events)
+        found.append(
+            Breakdown(
+                device=_device_time(tables.device, tables.streams, row) if events else None,
+                kernels=kernels,
+                categories=categories,
+                launches=launches[row],
+                operators=operators[row],
+            )
+        )
+    return found
+
+
+def _kernels(
+    labels: Labels, events: list[tuple[int, ...]]
+) -> tuple[tuple[KernelTime, ...], tuple[CategoryTime, ...]]:
+    """`events` are (label, count, ns) by falling time."""
+    kernel_ns = sum(ns for label, _, ns in events if labels.kinds[label] == Kind.KERNEL)
+    all_ns = sum(ns for _, _, ns in events)
+    by_category: dict[str, tuple[int, int]] = {}
+    for label, count, ns in events:
+        counted, spent = by_category.get(labels.categories[label], (0, 0))
+        by_category[labels.categories[label]] = counted + count, spent + ns
+    kernels = tuple(
+        KernelTime(
+            name=labels.names[label],
+            category=labels.categories[label],
+            count=count,
+            total_us=ns / 1000,
+            share=_share(ns, kernel_ns),
+        )
+        for label, count, ns in events
+        if labels.kinds[label] == Kind.KERNEL
+    )
+    categories = tuple(
+        CategoryTime(category=category, count=count, total_us=ns / 1000, share=_share(ns, all_ns))
+        for category, (count, ns) in sorted(by_category.items(), key=lambda item: -item[1][1])
+    )
+    return kernels, categories
+
+
+def _operators(tables: Tables, rows: int) -> list[tuple[OperatorTime, ...]]:
+    names = tables.operator_names
+    categories = [operator_category(name) for name in names]
+    launched = {
+        (row, code): (kernels, ns)
+        for row, code, kernels, ns in zip(
+            tables.launched.row.tolist(),
+            tables.launched.code.tolist(),
+            *(column.tolist() for column in tables.launched.sums),
+            strict=True,
+        )
+    }
+    found = []
+    for row, operators in enumerate(_grouped(tables.operators, rows)):
+        found.append(
+            tuple(
+                OperatorTime(
+                    name=names[code],
+                    category=categories[code],
+                    count=count,
+                    total_us=total / 1000,
+                    self_us=alone / 1000,
+                    device_us=(work := launched.get((row, code), (0, 0)))[1] / 1000,
+                    kernel_count=work[0],
+                )
+                for code, count, total, alone in operators
+            )
+        )
+    return found
+
+
+def _device_time(sums: DeviceSums | None, streams: Int64s, row: int) -> DeviceTime | None:
+    if sums is None:
+        return None
+    span, launch, gap, other, elsewhere = (
+        int(column[row])
+        for column in (sums.span_ns, sums.launch_ns, sums.gap_ns, sums.other_ns, sums.elsewhere_ns)
+    )
+    return DeviceTime(
+        kernel_count=int(sums.kernels[row]),
+        kernel_time_us=int(sums.kernel_ns[row]) / 1000,
+        busy_us=(span - launch - gap - other - elsewhere) / 1000,
+        span_us=span / 1000,
+        idle_launch_us=launch / 1000,
+        idle_gap_us=gap / 1000,
+        idle_other_us=other / 1000,
+        elsewhere_us=elsewhere / 1000,
+        memcpy_count=int(sums.copies[row]),
+        memcpy_us=int(sums.copy_ns[row]) / 1000,
+        memset_count=int(sums.memsets[row]),
+        memset_us=int(sums.memset_ns[row]) / 1000,
+        communication_us=int(sums.communication_ns[row]) / 1000,
+        exposed_communication_us=int(sums.exposed_ns[row]) / 1000,
+        streams=int(streams[row]),
+    )
+
+
+def _grouped(table: PairTable, rows: int) -> Iterator[list[tuple[int, ...]]]:
+    """For each row its (code, *sums), by falling time, which is the second of the sums."""
+    order = np.lexsort((-table.sums[1], table.row))
+    columns = [table.code[order].tolist(), *(column[order].tolist() for column in table.sums)]
+    bounds = np.searchsorted(table.row[order], np.arange(rows + 1)).tolist()
+    for first, last in pairwise(bounds):
+        yield list(zip(*(column[first:last] for column in columns), strict=True))
+
+
+def _share(part: int, whole: int) -> float:
+    return part / whole if whole else 0.0

@@ -1,0 +1,75 @@
+"""Counts and sums by pairs of numbers, such as (range, kernel name), added up piece by piece."""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskprof.traces.columns import Int64s
+
+_DENSE = 2**18
+_MERGE_AT = 2**18
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class PairTable:
+    """Only pairs that occurred, ascending by row and then code; all arrays have shape (pairs,)."""
+
+    row: Int64s
+    code: Int64s
+    sums: tuple[Int64s, ...]
+
+
+@dataclass(slots=True)
+class PairSums:
+    """Sums of several integer weights per (row, code). Dense where the table is small, else by sorted keys."""
+
+    rows: int
+    codes: int
+    weights: int
+    _dense: list[Int64s] | None = None
+    _parts: list[tuple[Int64s, tuple[Int64s, ...]]] = field(default_factory=list)
+    _held: int = 0
+
+    def add(self, row: NDArray[np.integer], code: NDArray[np.integer], *weights: NDArray[np.integer]) -> None:
+        """Add `weights`, each of the shape of `row` and `code`."""
+        key = row.astype(np.int64) * self.codes + code
+        if self.rows * self.codes <= _DENSE:
+            if self._dense is None:
+                self._dense = [np.zeros(self.rows * self.codes, dtype=np.int64) for _ in range(self.weights)]
+            for i, weight in enumerate(weights):
+                # Sums of nanoseconds within a piece stay below 2**53, where a float64 is exact.
+                added = np.bincount(key, weights=weight, minlength=len(self._dense[i]))
+                self._dense[i] += added.astype(np.int64)
+            return
+        keys, inverse = np.unique(key, return_inverse=True)
+        sums = tuple(np.bincount(inverse, weights=w, minlength=len(keys)).astype(np.int64) for w in weights)
+        self._parts.append((keys, sums))
+        self._held += len(keys)
+        if self._held > _MERGE_AT:
+            self._merge()
+
+    def table(self) -> PairTable:
+        """All pairs for which anything was added."""
+        if self.rows * self.codes <= _DENSE:
+            dense = self._dense or [np.zeros(0, dtype=np.int64)] * self.weights
+            keys = np.flatnonzero(np.any(dense, axis=0)).astype(np.int64)
+            sums = tuple(total[keys] for total in dense)
+        else:
+            self._merge()
+            keys, sums = self._parts[0] if self._parts else (np.zeros(0, dtype=np.int64), ())
+            sums = sums or (np.zeros(0, dtype=np.int64),) * self.weights
+        return PairTable(row=keys // max(self.codes, 1), code=keys % max(self.codes, 1), sums=sums)
+
+    def _merge(self) -> None:
+        if len(self._parts) > 1:
+            everything = np.concatenate([keys for keys, _ in self._parts])
+            keys, inverse = np.unique(everything, return_inverse=True)
+            sums = tuple(
+                np.bincount(inverse, weights=np.concatenate([part[i] for _, part in self._parts])).astype(
+                    np.int64
+                )
+                for i in range(self.weights)
+            )
+            self._parts = [(keys, sums)]
+        self._held = 0

@@ -1,0 +1,63 @@
+"""What became of every device event, so that no figure leaves anything out unsaid."""
+
+import numpy as np
+
+from maskprof.analysis.device_work import DeviceWork
+from maskprof.analysis.evidence import Evidence
+from maskprof.results.trace_summary import Breakdown, TraceAccount
+from maskprof.traces.columns import Bools
+
+
+def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
+    """Count what is linked to a launch, what is not and why, and what fell in no category.
+
+    `whole` is what the report shows; where that is only a part of the trace, a note says how much is outside.
+    """
+    work = evidence.work
+    linked = work.call >= 0
+    before = _queued_before(work, linked)
+    events_per_call = np.diff(evidence.calls.bounds)
+    unclassified = [kernel for kernel in whole.kernels if kernel.category == "other"]
+    unclassified_us = sum(kernel.total_us for kernel in unclassified)
+    kernel_us = sum(kernel.total_us for kernel in whole.kernels)
+    read = evidence.trace.account
+    notes = read.notes
+    outside = len(work) - sum(category.count for category in whole.categories)
+    if outside:
+        note = (
+            f"{outside} of {len(work)} device events were launched outside of the chosen ranges, or on other "
+            "threads, and are in no figure"
+        )
+        notes = (*notes, note)
+    return TraceAccount(
+        events_kept=read.events,
+        python_frames=read.frames,
+        events_other=read.other,
+        events_lost=read.lost,
+        unpaired=read.unpaired,
+        device_events=len(work),
+        linked=int(linked.sum()),
+        unlinked_before_window=int(before.sum()),
+        unlinked_other=int((~linked & ~before).sum()),
+        from_graphs=int(events_per_call[events_per_call > 1].sum()),
+        unclassified_count=sum(kernel.count for kernel in unclassified),
+        unclassified_us=unclassified_us,
+        unclassified_pct=100 * unclassified_us / kernel_us if kernel_us else 0.0,
+        truncated=read.truncated,
+        ignored_bytes=read.ignored_bytes,
+        notes=notes,
+    )
+
+
+def _queued_before(work: DeviceWork, linked: Bools) -> Bools:
+    """Which events without a launch were queued before the profiler's window.
+
+    A stream runs its events in the order of their launches, so whatever a stream ran before the first event whose
+    launch is in the trace was launched before that. On a stream without any such event, the first of all counts.
+    """
+    never = np.iinfo(np.int64).max
+    earliest = int(work.start_ns[linked].min()) if linked.any() else 0
+    first = np.full(work.streams, never, dtype=np.int64)
+    np.minimum.at(first, work.stream[linked], work.start_ns[linked])
+    first[first == never] = earliest
+    return ~linked & (work.start_ns < first[work.stream])
