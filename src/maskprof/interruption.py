@@ -126,6 +126,13 @@ def _on_stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
+def ignore_signals() -> None:
+    """For the end of a process: everything is saved, and an interruption would only spoil the exit code."""
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def end_at_once(code: int, sentence: str) -> None:
     """End the process now, whatever its threads are in, with a sentence on stderr; nothing is cleaned up."""
     cursor = _SHOW_CURSOR if sys.stderr.isatty() else b""

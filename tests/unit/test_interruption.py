@@ -184,3 +184,13 @@ def test_code_that_stops_all_of_python_is_ended_too():
     )
     assert ended.returncode == 1
     assert ended.stderr.startswith("Timeout (")
+
+
+def test_a_process_that_is_done_hears_no_signal_any_more():
+    ended = python(
+        "import atexit, os, signal\n"
+        "from maskprof.interruption import ignore_signals\n"
+        "atexit.register(lambda: [os.kill(os.getpid(), n) for n in (signal.SIGTERM, signal.SIGINT)])\n"
+        "atexit.register(ignore_signals)\n"
+    )
+    assert (ended.returncode, ended.stderr) == (0, "")

@@ -13,7 +13,7 @@ from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
-from maskprof.interruption import EXIT_INTERRUPTED, handled
+from maskprof.interruption import EXIT_INTERRUPTED, handled, ignore_signals
 from maskprof.measuring.garbage import without_collection
 from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
@@ -60,8 +60,9 @@ def _run(args: argparse.Namespace) -> int:
         from maskprof.reports.tensorboard import write_events  # noqa: PLC0415
 
     # What is left when the process ends goes with it: looking through it once more takes a second.
-    atexit.unregister(gc.freeze)
-    atexit.register(gc.freeze)
+    for last in (gc.freeze, ignore_signals):
+        atexit.unregister(last)
+        atexit.register(last)
 
     display = ProgressDisplay(stderr)
     try:
