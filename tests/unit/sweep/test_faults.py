@@ -8,6 +8,7 @@ import signal
 import tempfile
 import time
 import weakref
+from dataclasses import asdict
 from pathlib import Path
 
 import pytest
@@ -18,6 +19,7 @@ from maskprof.errors import ConfigError
 from maskprof.results import journal as journals
 from maskprof.results.journal import Journal, read_journal
 from maskprof.results.lock import locked
+from maskprof.results.schema import HUNG_STAGE, Failure
 from maskprof.results.store import RESULT_NAME, ResultStore
 from maskprof.sweep import assembling
 from tests.support.small_runs import EVERY_SAMPLE, Display, ids, settings
@@ -370,3 +372,42 @@ def test_a_folder_that_another_run_works_in_is_refused(model, taken):
     ):
         experiment.run(settings(trace=True), display)
     assert display.stages == []
+
+
+def interrupt():
+    os.kill(os.getpid(), signal.SIGINT)
+    time.sleep(5)
+
+
+def broken_profiler():
+    if torch.autograd._profiler_enabled():
+        raise RuntimeError("cannot be traced")
+
+
+@pytest.mark.parametrize(("trouble", "interrupted"), [(interrupt, True), (broken_profiler, False)])
+def test_the_model_is_as_it_was_after_an_interruption_and_a_broken_trace(model, trouble, interrupted):
+    mlp, prefills = model.model.layers[3].mlp, itertools.count()
+    forward = mlp.forward
+
+    def troubled(hidden):
+        if hidden.shape[1] > 2 and next(prefills) >= 1:
+            trouble()
+        return forward(hidden)
+
+    mlp.forward = troubled
+    before = {name: dict(module.__dict__) for name, module in model.named_modules()}
+    assert run(trace=True).interrupted is interrupted
+    assert {name: dict(module.__dict__) for name, module in model.named_modules()} == before
+
+
+def test_what_hung_the_process_is_left_out_when_the_run_goes_on(model):
+    run(num_samples=1)
+    failure = Failure(configuration="first-04-of-04", stage=HUNG_STAGE, error="it hung")
+    with JOURNAL.open("ab") as journal:
+        journal.write(json.dumps({"failure": asdict(failure)}).encode() + b"\n")
+    result = run(resume=True).result
+    assert result.failures == (failure,)
+    assert {s.configuration.name: s.num_samples for s in result.summary} == {
+        "first-02-of-04": 2,
+        "first-04-of-04": 1,
+    }
