@@ -28,8 +28,8 @@ def check_trace(path: Path, *, stacks: bool = False) -> list[dict[str, Any]]:
     kinds = Counter(event["ph"] for event in events)
     assert kinds.keys() <= {"X", "M", "C", "i", "s", "f"}, "kinds of events that viewers know"
     account = read_trace(path).account
-    assert (account.events, account.lost, account.unpaired, account.truncated) == (kinds["X"], 0, 0, False)
-    assert account.events + account.other == len(events)
+    assert (account.events + account.frames, account.lost, account.unpaired, account.truncated) == (kinds["X"], 0, 0, False)
+    assert account.events + account.frames + account.other == len(events)
     for event in events:
         assert isinstance(event["ts"], (int, float))
         assert event["ph"] != "X" or event["dur"] >= 0
