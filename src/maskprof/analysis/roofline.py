@@ -5,12 +5,13 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.launches import launch_floor_ns
-from maskprof.analysis.narrow import slices
+from maskprof.analysis.narrow import narrowed, slices
 from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
@@ -126,23 +127,28 @@ def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
 
 
 def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
+    wait_ns = narrowed(_waits_ns(work, calls))
+    inside = costed.with_cost(innermost(trace.events, costed.nesting, calls.rows)).astype(np.int32)
     operator: Ints = np.full(len(work), -1, dtype=np.int32)
-    launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
-    inside = innermost(trace.events, costed.nesting, calls.rows)
-    operator[launched] = costed.with_cost(inside)[work.call[launched]]
+    all_ns = 0
+    for piece in slices(len(work)):
+        is_kernel, call = work.kind[piece] == Kind.KERNEL, work.call[piece]
+        launched = is_kernel & (call >= 0)
+        operator[piece][launched] = inside[call[launched]]
+        all_ns += int(work.dur_ns[piece][is_kernel].sum(dtype=np.int64))
+    del inside
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
-    at = np.flatnonzero(operator >= 0)
-    names, name = np.unique(trace.events.name[work.rows[at]], return_inverse=True)
-    tf32 = np.array(
-        [any(token in trace.names[one].lower() for token in _TF32) for one in names], dtype=np.bool_
-    )
-    duration = work.end_ns - work.start_ns
+    at = np.flatnonzero(operator >= 0).astype(np.int32)
+    name = trace.events.name[work.rows[at]]
+    is_tf32 = np.zeros(len(trace.names), dtype=np.bool_)
+    for one in np.unique(name).tolist():
+        is_tf32[one] = any(token in trace.names[one].lower() for token in _TF32)
     return _Kernels(
         operator=operator[at],
-        time_us=duration[at] / 1000.0,
-        wait_us=_waits_ns(work, calls)[at] / 1000.0,
-        is_tf32=tf32[name],
-        all_us=float(duration[work.is_kernel].sum()) / 1000.0,
+        time_us=work.dur_ns[at] / 1000.0,
+        wait_us=wait_ns[at] / 1000.0,
+        is_tf32=is_tf32[name],
+        all_us=all_ns / 1000.0,
     )
 
 
@@ -164,7 +170,10 @@ def _waits_ns(work: DeviceWork, calls: Calls) -> Int64s:
     """
     if not len(work):
         return np.zeros(0, dtype=np.int64)
-    waits: Int64s = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
+    waits = work.end_ns
+    np.maximum.accumulate(waits, out=waits)
+    waits[1:] = waits[:-1]
+    waits[0] = work.start_ns[0]
     floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
     for piece in slices(len(work)):
         start, call = work.start_ns[piece], work.call[piece]
