@@ -37,7 +37,12 @@ FLAGS = {
     "trace": ([], True, True),
     "trace_dir": (["tr"], "tr", None),
     "trace_steps": (["2"], 2, 4),
+    "trace_shapes": ([], True, False),
+    "trace_stacks": ([], True, False),
+    "trace_memory": ([], True, False),
     "resume": ([], True, False),
+    "timeout_per_config": (["2.5"], 2.5, None),
+    "isolate": ([], True, False),
     "trust_remote_code": ([], True, False),
 }
 NO_SETTINGS = {"--help", "--no_trace", "--config", "--verbose"}

@@ -5,6 +5,7 @@ import os
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +15,15 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from maskprof.annotate import coarse_range, write_empty_turns
 from maskprof.errors import ConfigError
 from maskprof.ranges import Phase, phase_range
+from maskprof.recording.trace_file import finish
+from maskprof.results.store import draft_of, put_in_place
 
 _WARM_PASSES = 1
 _EMPTY_TURNS = 50
 _SCRATCH_ELEMENTS = 1_000_000
 _KINETO_QUIET = "6"
 METADATA_KEY = "maskprof"
+_RAW_NAME = "trace.json"
 TRACE_SUFFIX = ".pt.trace.json.gz"
 
 
@@ -45,12 +49,29 @@ class RangeWatch:
         self._open.pop().__exit__(None, None, None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a trace holds beside names and times; each makes it larger, and recording slower.
+
+    Attributes:
+        shapes: of the operators' inputs.
+        stacks: the Python calls and modules around each operator.
+        memory: each allocation.
+    """
+
+    shapes: bool = False
+    stacks: bool = False
+    memory: bool = False
+
+
 def record(
     run_pass: Callable[[RangeWatch], object],
     folder: Path,
     *,
     device: torch.device,
+    num_active_blocks: int,
     metadata: Mapping[str, Any],
+    details: Details = Details(),
 ) -> Path:
     """Record one pass after a warm one, and return the trace's path.
 
@@ -62,26 +83,43 @@ def record(
         run_pass: runs prefill and decode steps under the watch it is given.
         folder: where the trace goes; made if it is not there.
         device: what is recorded beside the host.
+        num_active_blocks: for the counter of active blocks in the trace.
         metadata: kept in the trace under the key `maskprof`.
+        details: what else is recorded.
 
     Raises:
         ConfigError: the folder cannot be written to.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        draft = folder / f".draft-{os.getpid()}.json.gz"
-        draft.unlink(missing_ok=True)
+        with draft_of(folder / _RAW_NAME) as raw:
+            _run_session(run_pass, raw, device=device, metadata=metadata, details=details)
+            return _finished(raw, folder, num_active_blocks)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
         ) from None
+
+
+def _run_session(
+    run_pass: Callable[[RangeWatch], object],
+    raw: Path,
+    *,
+    device: torch.device,
+    metadata: Mapping[str, Any],
+    details: Details,
+) -> None:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     # Kineto writes two lines to stderr at each session, past Python; it reads this when it first starts.
     os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_QUIET)
     session = profile(
         activities=activities,
         schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
-        on_trace_ready=lambda finished: finished.export_chrome_trace(str(draft)),
+        on_trace_ready=lambda finished: finished.export_chrome_trace(str(raw)),
+        record_shapes=details.shapes,
+        profile_memory=details.memory,
+        with_stack=details.stacks,
+        with_modules=details.stacks,
     )
     with session:
         session.add_metadata_json(METADATA_KEY, _exportable(metadata))
@@ -93,9 +131,19 @@ def record(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
-    discard(folder)
+
+
+def _finished(raw: Path, folder: Path, num_active_blocks: int) -> Path:
+    """The trace under its name, whole.
+
+    Raises:
+        OSError: the disk is full.
+    """
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
-    draft.replace(final)
+    discard(folder)
+    with draft_of(final) as draft:
+        finish(raw, draft, num_active_blocks)
+        put_in_place(draft, final)
     return final
 
 
@@ -106,11 +154,6 @@ def _work_between_blocks(device: torch.device) -> Callable[[], object]:
     """
     scratch = torch.zeros(_SCRATCH_ELEMENTS if device.type == "cpu" else 1)
     return lambda: scratch.add_(1).mul_(1)
-
-
-def recorded(folder: Path) -> Path | None:
-    """The trace that a configuration's folder holds, None where there is none."""
-    return max(folder.glob(f"*{TRACE_SUFFIX}"), default=None)
 
 
 def discard(folder: Path) -> None:

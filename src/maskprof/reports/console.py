@@ -10,6 +10,7 @@ from rich.text import Text
 from maskprof.reports import units
 from maskprof.reports.headline import headline, subject
 from maskprof.reports.layout import GAP, Column, Table, columns_that_fit, with_texts
+from maskprof.reports.remarks import sentence
 from maskprof.reports.tables import all_tables
 from maskprof.results.schema import RunResult
 
@@ -31,6 +32,8 @@ def print_result(result: RunResult, console: Console, *, where: Sequence[tuple[s
     """
     console.print(_text(console, subject(result), "dim"))
     console.print(_text(console, headline(result), "bold green" if result.summary else "bold red"))
+    for finding in result.findings:
+        console.print(_text(console, sentence(finding), "yellow" if finding.is_warning else "dim"))
     for table in all_tables(result):
         console.print()
         print_table(table, console)
