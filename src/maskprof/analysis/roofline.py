@@ -5,13 +5,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.launches import launch_floor_ns
-from maskprof.analysis.narrow import narrowed, slices
+from maskprof.analysis.narrow import slices
 from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
@@ -55,6 +54,7 @@ def roofline(
         events.name[nesting.rows].astype(np.int64) * len(trace.inputs) + events.inputs[nesting.rows],
         return_inverse=True,
     )
+    kind = kind.astype(np.int32)
     calls = _Calls(trace=trace, nesting=nesting, kinds=kinds, kind=kind)
     kernels = _find_kernels(trace, calls, *(found or _device_work(trace, launches)))
     if not len(kernels.operator):
@@ -73,7 +73,7 @@ def roofline(
 class _Calls:
     """Calls of operators whose cost follows from shapes, by their kinds: operator, shapes and types."""
 
-    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Int64s) -> None:
+    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Ints) -> None:
         self._trace = trace
         self._kinds = kinds
         self._costs: dict[int, CallCost | None] = {}
@@ -127,28 +127,19 @@ def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
 
 
 def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
-    wait_ns = narrowed(_waits_ns(work, calls))
-    inside = costed.with_cost(innermost(trace.events, costed.nesting, calls.rows)).astype(np.int32)
     operator: Ints = np.full(len(work), -1, dtype=np.int32)
-    all_ns = 0
-    for piece in slices(len(work)):
-        is_kernel, call = work.kind[piece] == Kind.KERNEL, work.call[piece]
-        launched = is_kernel & (call >= 0)
-        operator[piece][launched] = inside[call[launched]]
-        all_ns += int(work.dur_ns[piece][is_kernel].sum(dtype=np.int64))
-    del inside
+    launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
+    inside = innermost(trace.events, costed.nesting, calls.rows)
+    operator[launched] = costed.with_cost(inside)[work.call[launched]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
-    at = np.flatnonzero(operator >= 0).astype(np.int32)
-    name = trace.events.name[work.rows[at]]
-    is_tf32 = np.zeros(len(trace.names), dtype=np.bool_)
-    for one in np.unique(name).tolist():
-        is_tf32[one] = any(token in trace.names[one].lower() for token in _TF32)
+    at = np.flatnonzero(operator >= 0)
+    tf32 = np.array([any(token in name.lower() for token in _TF32) for name in trace.names], dtype=np.bool_)
     return _Kernels(
         operator=operator[at],
         time_us=work.dur_ns[at] / 1000.0,
-        wait_us=wait_ns[at] / 1000.0,
-        is_tf32=is_tf32[name],
-        all_us=all_ns / 1000.0,
+        wait_us=_waits_ns(work, calls)[at] / 1000.0,
+        is_tf32=tf32[trace.events.name[work.rows[at]]],
+        all_us=float(work.dur_ns[work.is_kernel].sum(dtype=np.int64)) / 1000.0,
     )
 
 
@@ -170,10 +161,7 @@ def _waits_ns(work: DeviceWork, calls: Calls) -> Int64s:
     """
     if not len(work):
         return np.zeros(0, dtype=np.int64)
-    waits = work.end_ns
-    np.maximum.accumulate(waits, out=waits)
-    waits[1:] = waits[:-1]
-    waits[0] = work.start_ns[0]
+    waits: Int64s = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
     floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
     for piece in slices(len(work)):
         start, call = work.start_ns[piece], work.call[piece]
@@ -194,7 +182,7 @@ class _Sums:
     tf32_us: Floats
 
 
-def _sums(kernels: _Kernels, kind_of: Int64s, kinds: int) -> _Sums:
+def _sums(kernels: _Kernels, kind_of: Ints, kinds: int) -> _Sums:
     kind = kind_of[kernels.operator]
 
     def total(weights: Floats) -> Floats:
