@@ -209,8 +209,9 @@ def test_the_tables_and_the_ways_on_are_printed(demo):
     for title in ("Latency (", "What a skipped block costs", "The skip path measured twice", "Latency over"):
         assert sum(line.startswith(title) for line in lines) == 1, title
     assert any("████░░░░░░░░░░░░" in line for line in lines)
-    results, tensorboard, trace = (re.split(r"  +", line)[1:] for line in lines[-3:])
+    results, report, tensorboard, trace = (re.split(r"  +", line)[1:] for line in lines[-4:])
     assert (demo.cwd / results[0]).resolve() == demo.output_dir
+    assert report == ["maskprof report results/transformer_blocks_mask"]
     assert tensorboard == ["maskprof view traces/transformer_blocks_mask"]
     assert demo.cwd / trace[0] in traces_in(demo.trace_dir).values()
     assert "ui.perfetto.dev" in trace[1]
@@ -221,7 +222,7 @@ def test_pipes_get_plain_lines_of_80(demo):
     for text in (demo.said.out, demo.said.err):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
     # The lines that say where things are stay whole, so that they can be copied.
-    tables = demo.said.out.splitlines()[:-3]
+    tables = demo.said.out.splitlines()[:-4]
     assert max(map(len, tables)) <= 80
 
 

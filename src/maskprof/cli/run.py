@@ -5,18 +5,19 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
+from maskprof.interruption import EXIT_INTERRUPTED, handled
 from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
-EXIT_INTERRUPTED = 130
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -30,6 +31,12 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         The exit code: 0 done, 1 some configurations failed, 130 interrupted.
     """
+    # From here on, and not from the first sample on: torch alone takes seconds to import.
+    with handled():
+        return _run(args)
+
+
+def _run(args: argparse.Namespace) -> int:
     config = run_config(args)
     # One for both: a log line that another console wrote would tear the progress bar.
     stderr = Console(stderr=True)
@@ -67,7 +74,10 @@ def run(args: argparse.Namespace) -> int:
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
-    lines = [("Results", f"{Path(config.output_dir)}/")]
+    output_dir = Path(config.output_dir)
+    lines = [("Results", f"{output_dir}/")]
+    if result.summary:
+        lines.append(("Report", f"maskprof report {quote(str(output_dir))}"))
     of_configuration = {item.configuration: item.trace for item in result.attribution if item.trace}
     if not of_configuration:
         return lines

@@ -7,6 +7,7 @@ from rich.text import Text
 
 from maskprof.reports.headline import headline, subject
 from maskprof.reports.layout import GAP
+from maskprof.reports.remarks import sentence
 from maskprof.reports.table_console import print_table, shown_text
 from maskprof.reports.tables import all_tables
 from maskprof.results.schema import RunResult
@@ -25,6 +26,9 @@ def print_result(result: RunResult, console: Console, *, where: Sequence[tuple[s
     """
     console.print(shown_text(console, subject(result), "dim"))
     console.print(shown_text(console, headline(result), "bold green" if result.summary else "bold red"))
+    for finding in result.findings:
+        style = "yellow" if finding.is_warning else "dim"
+        console.print(shown_text(console, sentence(finding), style))
     for table in all_tables(result):
         console.print()
         print_table(table, console)
