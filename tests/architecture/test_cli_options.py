@@ -41,6 +41,8 @@ FLAGS = {
     "trace_stacks": ([], True, False),
     "trace_memory": ([], True, False),
     "resume": ([], True, False),
+    "timeout_per_config": (["2.5"], 2.5, None),
+    "isolate": ([], True, False),
     "trust_remote_code": ([], True, False),
 }
 NO_SETTINGS = {"--help", "--no_trace", "--config", "--verbose"}

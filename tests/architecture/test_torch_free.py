@@ -22,8 +22,10 @@ READING_HALF = (
     "traces",
     "analysis",
     "reports",
+    "machine",
+    "serial",
 )
-STANDARD_LIBRARY_ONLY = ("errors", "version", "ranges", "masks", "config", "results")
+STANDARD_LIBRARY_ONLY = ("errors", "version", "ranges", "masks", "config", "results", "machine")
 THIRD_PARTY = {"numpy", "msgspec", "rich", "jinja2", "tensorboard", "PIL"}
 
 
@@ -65,7 +67,9 @@ def test_the_bare_command_starts_fast(flags):
     assert not imported_after(code) & (HEAVY | THIRD_PARTY)
 
 
-@pytest.mark.parametrize("command", ["run", "models", "analyze", "diff", "report", "view"])
+@pytest.mark.parametrize(
+    "command", ["run", "models", "analyze", "compare", "diff", "doctor", "report", "view"]
+)
 def test_the_help_of_a_command_imports_no_torch(command):
     code = f"from maskprof.cli.main import main\nassert main([{command!r}, '--help']) == 0"
     assert not imported_after(code) & HEAVY

@@ -50,6 +50,50 @@ def test_mask_overhead(tmp_path, model):
     assert [int(row[2]) for row in (short, long)] == [16 * 1024, 64 * 1024]
 
 
+def page_of(tmp_path, name, *words):
+    command = [sys.executable, str(_BENCHMARKS / name), "--quick", *words, "--output", "page.md"]
+    done = finished(command, cwd=tmp_path)
+    assert done.code == 0, done.err
+    assert (tmp_path / "page.md").read_text(encoding="utf-8") == done.out.rstrip("\n") + "\n"
+    assert f"python benchmarks/{name} --quick" in done.out
+    assert "- torch: " in done.out
+    return done.out
+
+
+def test_interval_coverage(tmp_path):
+    found = tables(page_of(tmp_path, "interval_coverage.py"))
+    rows = found["50 samples of each configuration"]
+    assert rows[0] == ["machine", "median", "median, bootstrap", "difference", "slope", "slope, by distances"]
+    assert [row[0] for row in rows[1:6]] == ["quiet", "shared", "loaded", "independent", "slow"]
+
+
+def test_known_answers(tmp_path):
+    (rows,) = tables(page_of(tmp_path, "known_answers.py")).values()
+    figures = [row[0] for row in rows[1:]]
+    assert len(figures) == 16
+    assert figures[0] == "prefill, 5 of 8 blocks"
+    assert figures[-1] == "cache of skipped blocks, decode, worst of 3"
+    assert {row[-1] for row in rows[1:]} <= {"right", "wrong"}
+    # What was planted does not depend on how busy the machine is.
+    assert [row[1] for row in rows[1:3]] == ["59.000", "39.000"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("name", "count"),
+    [("closure.py", 1), ("planted.py", 2), ("perturbation.py", 3), ("reference.py", 1)],
+)
+def test_pages_with_tables(tmp_path, name, count):
+    assert len(tables(page_of(tmp_path, name))) == count
+
+
+@pytest.mark.slow
+def test_research_semantics(tmp_path):
+    page = page_of(tmp_path, "research_semantics.py")
+    assert re.findall(r"^## (\d+)\. ", page, flags=re.MULTILINE) == [str(number) for number in range(1, 20)]
+    assert page.count("*Instead*: ") == page.count("*Size*: ") == 19
+
+
 def test_trace_engine(tmp_path):
     words = [sys.executable, str(_BENCHMARKS / "trace_engine.py"), "--quick", "--peers_up_to_mb", "0"]
     done = finished([*words, "--output", "page.md"], cwd=tmp_path, MASKPROF_TRACES="")

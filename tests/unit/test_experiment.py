@@ -15,6 +15,7 @@ from maskprof.measuring.phases import GreedyPass
 from maskprof.models.load import LoadedModel
 from maskprof.models.tiny import architectures, tiny_model
 from maskprof.results.store import RESULT_NAME, ResultStore
+from maskprof.sweep import setup
 from tests.unit.models.checkpoints import tiny_llama
 
 BLOCKS = 4
@@ -81,7 +82,7 @@ def watch(monkeypatch):
         dtype="float32",
         has_vision=False,
     )
-    monkeypatch.setattr(experiment, "load_model", lambda config, device: loaded)
+    monkeypatch.setattr(setup, "load_model", lambda config, device: loaded)
 
     def install(block, on_call):
         model.model.layers[block].mlp = Watched(model.model.layers[block].mlp, on_call)
@@ -332,7 +333,7 @@ def mixture(monkeypatch):
         dtype="float32",
         has_vision=False,
     )
-    monkeypatch.setattr(experiment, "load_model", lambda config, device: loaded)
+    monkeypatch.setattr(setup, "load_model", lambda config, device: loaded)
     return model
 
 

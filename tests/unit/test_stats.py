@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskprof import stats
+from maskprof.serial import MedianErrors
 
 values = st.floats(min_value=-1e6, max_value=1e6, allow_nan=False, allow_subnormal=False)
 samples = st.lists(values, min_size=1, max_size=40)
@@ -27,65 +28,6 @@ def test_percentiles_interpolate_linearly_and_std_is_the_populations():
     assert described.p50 == 2.5
     assert described.p95 == pytest.approx(3.85)
     assert described.std == pytest.approx(math.sqrt(1.25))
-
-
-@given(st.lists(values, min_size=3, max_size=40))
-@settings(max_examples=60, deadline=None)
-def test_the_interval_contains_the_median_and_stays_within_the_samples(data):
-    low, high = stats.median_interval(data)
-    assert low <= np.median(data) <= high
-    assert min(data) <= low
-    assert high <= max(data)
-
-
-@pytest.mark.parametrize("data", [[1.0], [1.0, 2.0]])
-def test_two_samples_have_no_interval(data):
-    assert stats.median_interval(data) is None
-    assert stats.describe(data).p50_ci95 is None
-
-
-def test_the_interval_is_the_same_every_time():
-    data = list(np.random.default_rng(1).normal(10, 1, 30))
-    assert stats.median_interval(data) == stats.median_interval(list(data))
-
-
-def test_batches_of_draws_change_no_shape(monkeypatch):
-    monkeypatch.setattr(stats, "_DRAWS_AT_ONCE", 100)
-    low, high = stats.median_interval([1.0, 2.0, 3.0, 4.0, 5.0])
-    assert 1.0 <= low < 3.0 < high <= 5.0
-
-
-def test_the_interval_holds_the_true_median_about_as_often_as_it_says():
-    generator = np.random.default_rng(7)
-    hits = 0
-    for _ in range(200):
-        low, high = stats.median_interval(generator.normal(5.0, 1.0, 25), resamples=400)
-        hits += low <= 5.0 <= high
-    assert 0.89 <= hits / 200 <= 0.99
-
-
-@pytest.mark.parametrize(
-    ("freedom", "quantile"),
-    [
-        (1, 12.7062),
-        (2, 4.3027),
-        (3, 3.1824),
-        (4, 2.7764),
-        (5, 2.5706),
-        (10, 2.2281),
-        (30, 2.0423),
-        (120, 1.9799),
-    ],
-)
-def test_students_t_is_that_of_printed_tables(freedom, quantile):
-    assert stats.student_t_quantile(0.975, freedom) == pytest.approx(quantile, abs=5e-5)
-
-
-def test_students_t_at_other_probabilities():
-    assert stats.student_t_quantile(0.5, 4) == pytest.approx(0.0, abs=1e-12)
-    assert stats.student_t_quantile(0.95, 7) == pytest.approx(1.8946, abs=5e-5)
-    with pytest.raises(ValueError, match="freedom"):
-        stats.student_t_quantile(0.975, 0)
 
 
 @given(
@@ -192,14 +134,14 @@ def test_weights_are_as_many_as_coefficients():
         stats.least_squares([(1, 2), (1, 3)], [1, 2]).combination([1])
 
 
-def test_without_freedom_the_points_own_errors_count():
+def test_the_points_own_errors_make_the_intervals():
     rows, y = [(1, 2), (1, 4)], [3.0, 7.0]
     assert stats.least_squares(rows, y).combination((0, 1)) == (pytest.approx(2.0), None)
-    value, interval = stats.least_squares(rows, y, (0.3, 0.4)).combination((0, 1))
-    assert interval == pytest.approx((value - 1.959964 * 0.25, value + 1.959964 * 0.25))
-    more, exact = [*rows, (1, 6)], [*y, 11.0]
-    assert stats.least_squares(more, exact, (9, 9, 9)).combination((0, 1))[1] == pytest.approx((2.0, 2.0))
-
-
-def test_the_standard_error_of_an_interval():
-    assert stats.standard_error((1.0, 1.0 + 2 * 1.959964)) == pytest.approx(1.0)
+    # Both points go up and down together by 1: the slope is certain, the intercept is not.
+    together = MedianErrors(influences=np.array([[1.0, 1.0], [-1.0, -1.0]] * 10))
+    fit = stats.least_squares(rows, y, together)
+    assert fit.combination((0, 1))[1] == pytest.approx((2.0, 2.0))
+    low, high = fit.combination((1, 0))[1]
+    assert high - low == pytest.approx(2 * 1.959964 / math.sqrt(20))
+    line = stats.fit_line([2, 4], y, together)
+    assert (line.slope_ci95, line.intercept_ci95) == (pytest.approx((2.0, 2.0)), pytest.approx((low, high)))

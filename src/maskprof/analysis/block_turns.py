@@ -13,16 +13,16 @@ from numpy.typing import NDArray
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
-from maskprof.analysis.narrow import narrowed, slices
+from maskprof.analysis.narrow import slices
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int32s, Int64s, Ints, Trace
+from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
 
-# Operators that are looked up at once.
-_PIECE = 2**17
+# So many events are dealt with at once.
+_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -102,8 +102,8 @@ class _Work:
 
     Attributes:
         step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
-        kernel_turn, kernel_category, kernel_dur_us: of each kernel launched inside a turn: which turn's, a code of
-            `categories`, how long it ran; shape (kernels,).
+        kernels_in_turns: of kernels launched inside a turn, in pieces: which turn's, a code of `categories`, the
+            duration in nanoseconds.
         has_device: whether the trace has device events at all.
     """
 
@@ -117,79 +117,60 @@ class _Work:
     copies: Int64s
     operators: Int64s
     bubble_us: Floats
-    kernel_turn: Int32s
-    kernel_category: NDArray[Any]
-    kernel_dur_us: Floats
+    kernels_in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]]
     categories: tuple[str, ...]
     has_device: bool
 
 
 def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     events, count = trace.events, len(turns.turn)
-    # The bubbles take most room, hence before anything else is held.
-    bubble_us = np.zeros(count)
     skipped = turns.turns
     skipped = skipped[turns.active[skipped] == 0]
+    bubble_us = np.zeros(count)
     bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
-    category, names = device_categories(trace, launches)
+
     # The calls are looked up once each: one launch of a graph starts thousands of events.
-    calls = np.unique(launches.launch_rows[launches.linked])
-    call_turn, call_step = (narrowed(owners) for owners in _owners(trace, turns, calls))
-    sums = _DeviceSums(count)
+    calls = np.unique(launches.launch_rows[launches.linked].astype(np.int32))
+    call_turn, call_step = np.full((2, len(calls)), -1, dtype=np.int32)
+    for piece in slices(len(calls), _PIECE):
+        call_turn[piece], call_step[piece] = _owners(trace, turns, calls[piece].astype(np.int64))
+
+    category, names = device_categories(trace, launches)
+    us = {name: np.zeros(count) for name in ("kernels", "step_kernels", "copies")}
+    kernels, copies = np.zeros((2, count), dtype=np.int64)
+    all_kernel_us = 0.0
+    in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]] = []
     for piece in slices(len(launches.device_rows), _PIECE):
         rows, launch = launches.device_rows[piece], launches.launch_rows[piece]
-        call = np.searchsorted(calls, launch)
-        call[launch < 0] = len(calls)
-        sums.add(
-            turn=np.append(call_turn, -1)[call],
-            step=np.append(call_step, -1)[call],
-            is_kernel=device_kinds(trace, rows) == Kind.KERNEL,
-            dur_us=events.dur_ns[rows] / 1000.0,
-            category=category[piece],
+        is_kernel, dur_us = device_kinds(trace, rows) == Kind.KERNEL, events.dur_ns[rows] / 1000.0
+        all_kernel_us += float(dur_us[is_kernel].sum())
+        at = np.where(launch >= 0, np.searchsorted(calls, launch), -1)
+        turn, step = (
+            np.where(at >= 0, owner[at], -1) if len(calls) else at for owner in (call_turn, call_step)
         )
+        us["kernels"] += _sums(turn, count, np.where(is_kernel, dur_us, 0.0))
+        us["step_kernels"] += _sums(step, count, np.where(is_kernel, dur_us, 0.0))
+        us["copies"] += _sums(turn, count, np.where(is_kernel, 0.0, dur_us))
+        kernels += _counts(turn[is_kernel], count)
+        copies += _counts(turn[~is_kernel], count)
+        chosen = is_kernel & (turn >= 0)
+        in_turns.append((turn[chosen].astype(np.int32), category[piece][chosen], events.dur_ns[rows[chosen]]))
+    del category
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
-        kernel_us=sums.kernel_us,
-        step_kernel_us=sums.step_kernel_us,
-        all_kernel_us=sums.all_kernel_us,
-        kernels=sums.kernels,
+        kernel_us=us["kernels"],
+        step_kernel_us=us["step_kernels"],
+        all_kernel_us=all_kernel_us,
+        kernels=kernels,
         launches=_counts(call_turn, count),
-        copy_us=sums.copy_us,
-        copies=sums.copies,
+        copy_us=us["copies"],
+        copies=copies,
         operators=_operators(trace, turns),
         bubble_us=bubble_us,
-        kernel_turn=np.concatenate(sums.turns) if sums.turns else np.zeros(0, dtype=np.int32),
-        kernel_category=np.concatenate(sums.categories) if sums.turns else category,
-        kernel_dur_us=np.concatenate(sums.durations) if sums.turns else np.zeros(0),
+        kernels_in_turns=in_turns,
         categories=names,
         has_device=len(launches.device_rows) > 0,
     )
-
-
-class _DeviceSums:
-    """Adds up device events by turn and step, piece by piece; the fields are those of `_Work`."""
-
-    def __init__(self, count: int) -> None:
-        self.kernel_us, self.step_kernel_us, self.copy_us = np.zeros(count), np.zeros(count), np.zeros(count)
-        self.kernels, self.copies = np.zeros(count, dtype=np.int64), np.zeros(count, dtype=np.int64)
-        self.all_kernel_us = 0.0
-        self.turns: list[Int32s] = []
-        self.categories: list[NDArray[Any]] = []
-        self.durations: list[Floats] = []
-
-    def add(self, turn: Ints, step: Ints, is_kernel: Bools, dur_us: Floats, category: NDArray[Any]) -> None:
-        """Add events; all arrays have shape (events,), and a turn or step of -1 is none."""
-        count = len(self.kernels)
-        self.all_kernel_us += float(dur_us[is_kernel].sum())
-        self.kernel_us += _sums(turn[is_kernel], count, dur_us[is_kernel])
-        self.step_kernel_us += _sums(step[is_kernel], count, dur_us[is_kernel])
-        self.kernels += _counts(turn[is_kernel], count)
-        self.copy_us += _sums(turn[~is_kernel], count, dur_us[~is_kernel])
-        self.copies += _counts(turn[~is_kernel], count)
-        in_turn = is_kernel & (turn >= 0)
-        self.turns.append(turn[in_turn].astype(np.int32))
-        self.categories.append(category[in_turn])
-        self.durations.append(dur_us[in_turn])
 
 
 def _operators(trace: Trace, turns: HostTurns) -> Int64s:
@@ -249,10 +230,15 @@ def _by_category(inside: Int64s, block_of: Int64s, blocks: int, work: _Work) -> 
     """
     owner = np.full(len(work.host_us), -1, dtype=np.int32)
     owner[inside] = block_of
-    kernel_block = owner[work.kernel_turn]
-    cells, shape = blocks * len(work.categories), (blocks, len(work.categories))
-    cell = np.where(kernel_block >= 0, kernel_block * len(work.categories) + work.kernel_category, -1)
-    return _counts(cell, cells).reshape(shape), _sums(cell, cells, work.kernel_dur_us).reshape(shape)
+    cells = blocks * len(work.categories)
+    counts, total_us = np.zeros(cells, dtype=np.int64), np.zeros(cells)
+    for turn, category, dur_ns in work.kernels_in_turns:
+        block = owner[turn].astype(np.int64)
+        cell = np.where(block >= 0, block * len(work.categories) + category, -1)
+        counts += _counts(cell, cells)
+        total_us += _sums(cell, cells, dur_ns / 1000.0)
+    shape = (blocks, len(work.categories))
+    return counts.reshape(shape), total_us.reshape(shape)
 
 
 def _block(
@@ -306,10 +292,10 @@ def category_times(
     return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
 
 
-def _sums(owner: Ints, count: int, values: Floats) -> Floats:
+def _sums(owner: NDArray[Any], count: int, values: Floats) -> Floats:
     owned = owner >= 0
     return np.bincount(owner[owned], weights=values[owned], minlength=count).astype(np.float64)
 
 
-def _counts(owner: Ints, count: int) -> Int64s:
+def _counts(owner: NDArray[Any], count: int) -> Int64s:
     return np.bincount(owner[owner >= 0], minlength=count).astype(np.int64)

@@ -5,48 +5,59 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from maskprof import stats
-from maskprof.analysis.summary import FITTED_PHASES
+from maskprof.analysis.summary import FITTED_PHASES, PhaseErrors, errors_of
 from maskprof.config.knobs import Knobs, varying_knobs
-from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit, Statistics
+from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit, Sample
 
 _AT_LEAST = 2
 
 
-def fit_knobs(summaries: Sequence[ConfigurationSummary]) -> tuple[KnobFit, ...]:
+def fit_knobs(
+    summaries: Sequence[ConfigurationSummary], samples: Sequence[Sample] = ()
+) -> tuple[KnobFit, ...]:
     """For each knob that varies: latency = a + b * blocks + c * knob + d * blocks * knob, in each phase.
 
     One fit per variant and setting of the other knobs, so that nothing else differs between the points of a
-    fit. A group without two depths and two values of the knob, each with each, has none.
+    fit. A group without two depths and two values of the knob, each with each, has none. The intervals come
+    from `samples`, those that the medians are of; without them, from the medians' distances to the fit.
     """
     found: list[KnobFit] = []
+    errors = errors_of(samples)
     for knob in varying_knobs(summary.configuration.knobs for summary in summaries):
         groups: defaultdict[tuple[str, Knobs], list[ConfigurationSummary]] = defaultdict(list)
         for summary in summaries:
             configuration = summary.configuration
             groups[configuration.variant, replace(configuration.knobs, **{knob: None})].append(summary)
         for (variant, held), members in groups.items():
-            fits = (_fit(phase, variant, knob, held, members) for phase in FITTED_PHASES)
+            fits = (_fit(phase, variant, knob, held, members, errors=errors) for phase in FITTED_PHASES)
             found += [fit for fit in fits if fit is not None]
     return tuple(found)
 
 
 def _fit(
-    phase: str, variant: str, knob: str, held: Knobs, summaries: Sequence[ConfigurationSummary]
+    phase: str,
+    variant: str,
+    knob: str,
+    held: Knobs,
+    summaries: Sequence[ConfigurationSummary],
+    *,
+    errors: PhaseErrors,
 ) -> KnobFit | None:
     points = [
-        (s.configuration.num_active_blocks, value, statistics)
+        (s.configuration, value, statistics)
         for s in summaries
         if (statistics := getattr(s, phase)) is not None
         and (value := s.configuration.knobs.value(knob)) is not None
     ]
-    depths, values = {blocks for blocks, _, _ in points}, {value for _, value, _ in points}
+    depths = {configuration.num_active_blocks for configuration, _, _ in points}
+    values = {value for _, value, _ in points}
     if len(depths) < _AT_LEAST or len(values) < _AT_LEAST:
         return None
     try:
         fit = stats.least_squares(
-            [(1.0, blocks, value, blocks * value) for blocks, value, _ in points],
+            [(1.0, c.num_active_blocks, value, c.num_active_blocks * value) for c, value, _ in points],
             [statistics.p50 for *_, statistics in points],
-            _errors([statistics for *_, statistics in points]),
+            errors(phase, [configuration for configuration, *_ in points]),
         )
     except ValueError:
         # Configurations failed, and those that are left do not tell the four apart.
@@ -74,11 +85,3 @@ def _fit(
         halving_knob_ms=estimate(0, 0, value / 2, blocks * value / 2),
         halving_both_ms=estimate(0, blocks / 2, value / 2, blocks * value * 3 / 4),
     )
-
-
-def _errors(points: Sequence[Statistics]) -> list[float] | None:
-    """The medians' own standard errors; None where one is not known."""
-    intervals = [statistics.median_ci95 for statistics in points if statistics.median_ci95 is not None]
-    if len(intervals) < len(points):
-        return None
-    return [stats.standard_error(interval) for interval in intervals]

@@ -54,6 +54,7 @@ def roofline(
         events.name[nesting.rows].astype(np.int64) * len(trace.inputs) + events.inputs[nesting.rows],
         return_inverse=True,
     )
+    kind = kind.astype(np.int32)
     calls = _Calls(trace=trace, nesting=nesting, kinds=kinds, kind=kind)
     kernels = _find_kernels(trace, calls, *(found or _device_work(trace, launches)))
     if not len(kernels.operator):
@@ -72,7 +73,7 @@ def roofline(
 class _Calls:
     """Calls of operators whose cost follows from shapes, by their kinds: operator, shapes and types."""
 
-    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Int64s) -> None:
+    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Ints) -> None:
         self._trace = trace
         self._kinds = kinds
         self._costs: dict[int, CallCost | None] = {}
@@ -132,17 +133,13 @@ def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) 
     operator[launched] = costed.with_cost(inside)[work.call[launched]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
     at = np.flatnonzero(operator >= 0)
-    names, name = np.unique(trace.events.name[work.rows[at]], return_inverse=True)
-    tf32 = np.array(
-        [any(token in trace.names[one].lower() for token in _TF32) for one in names], dtype=np.bool_
-    )
-    duration = work.end_ns - work.start_ns
+    tf32 = np.array([any(token in name.lower() for token in _TF32) for name in trace.names], dtype=np.bool_)
     return _Kernels(
         operator=operator[at],
-        time_us=duration[at] / 1000.0,
+        time_us=work.dur_ns[at] / 1000.0,
         wait_us=_waits_ns(work, calls)[at] / 1000.0,
-        is_tf32=tf32[name],
-        all_us=float(duration[work.is_kernel].sum()) / 1000.0,
+        is_tf32=tf32[trace.events.name[work.rows[at]]],
+        all_us=float(work.dur_ns[work.is_kernel].sum(dtype=np.int64)) / 1000.0,
     )
 
 
@@ -185,7 +182,7 @@ class _Sums:
     tf32_us: Floats
 
 
-def _sums(kernels: _Kernels, kind_of: Int64s, kinds: int) -> _Sums:
+def _sums(kernels: _Kernels, kind_of: Ints, kinds: int) -> _Sums:
     kind = kind_of[kernels.operator]
 
     def total(weights: Floats) -> Floats:

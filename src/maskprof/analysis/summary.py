@@ -1,9 +1,9 @@
 """Clean samples to statistics, lines over depth, and the skip path's cost measured without a profiler."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
-from maskprof import stats
+from maskprof import serial, stats
 from maskprof.config.knobs import Knobs
 from maskprof.errors import ResultError
 from maskprof.results.schema import (
@@ -22,6 +22,10 @@ _DEPARTURE_SHARE = 0.02
 _US_PER_MS = 1000.0
 
 
+PhaseErrors = Callable[[str, Sequence[Configuration]], serial.MedianErrors | None]
+"""How the medians of configurations are off together in a phase; None where they have too few samples."""
+
+
 def summarize(configuration: Configuration, samples: Sequence[Sample]) -> ConfigurationSummary:
     """The statistics of one configuration, in ms.
 
@@ -30,7 +34,7 @@ def summarize(configuration: Configuration, samples: Sequence[Sample]) -> Config
     Raises:
         ResultError: none of the samples is of this configuration.
     """
-    own = [s for s in samples if s.configuration == configuration.name and not s.reference]
+    own = _in_time(s for s in samples if s.configuration == configuration.name and not s.reference)
     if not own:
         raise ResultError(f"configuration {configuration.name} has no samples, so it has no statistics")
     has_vision = any(s.num_vision_tokens or s.vision_ms for s in own)
@@ -46,16 +50,37 @@ def summarize(configuration: Configuration, samples: Sequence[Sample]) -> Config
     )
 
 
-def fit_lines(summaries: Sequence[ConfigurationSummary]) -> tuple[Fit, ...]:
+def errors_of(samples: Sequence[Sample]) -> PhaseErrors:
+    """How medians are off together, from the clean samples, in which rounds tell what belongs together."""
+    series: defaultdict[str, list[Sample]] = defaultdict(list)
+    for sample in _in_time(s for s in samples if not s.reference):
+        series[sample.configuration].append(sample)
+
+    def errors(phase: str, configurations: Sequence[Configuration]) -> serial.MedianErrors | None:
+        timed = [
+            [(s.round, ms) for s in series[c.name] if (ms := _phase_ms(s, phase)) is not None]
+            for c in configurations
+        ]
+        return serial.median_errors(
+            [[number for number, _ in values] for values in timed],
+            [[ms for _, ms in values] for values in timed],
+        )
+
+    return errors
+
+
+def fit_lines(summaries: Sequence[ConfigurationSummary], samples: Sequence[Sample] = ()) -> tuple[Fit, ...]:
     """A line through the medians over the number of active blocks, per variant, setting of the knobs and phase.
 
-    A group with fewer than two different depths has no line.
+    A group with fewer than two different depths has no line. The intervals come from `samples`, those that the
+    medians are of; without them, from the medians' distances to the line.
     """
+    errors = errors_of(samples)
     groups: defaultdict[tuple[str, Knobs], list[ConfigurationSummary]] = defaultdict(list)
     for summary in summaries:
         groups[summary.configuration.variant, summary.configuration.knobs].append(summary)
     fits = (
-        _fit(phase, variant, knobs, members)
+        _fit(phase, variant, knobs, members, errors)
         for (variant, knobs), members in groups.items()
         for phase in FITTED_PHASES
     )
@@ -80,12 +105,12 @@ def closures(
         for phase in attribution_phases
     }
     found = []
-    for phase in ("prefill", "decode"):
+    for phase, measured in (("prefill", "prefill"), ("decode", "decode_per_token")):
         timed = [
             (masked_ms, removed_ms)
             for masked, removed in pairs
-            if (masked_ms := _phase_ms(masked, phase)) is not None
-            and (removed_ms := _phase_ms(removed, phase)) is not None
+            if (masked_ms := _phase_ms(masked, measured)) is not None
+            and (removed_ms := _phase_ms(removed, measured)) is not None
         ]
         if not timed and phase not in attributed:
             continue
@@ -119,11 +144,23 @@ def _pairs_by_round(samples: Iterable[Sample]) -> list[tuple[Sample, Sample]]:
     return [pair for _, sides in sorted(rounds.items()) for pair in zip(*sides, strict=False)]
 
 
+def _in_time(samples: Iterable[Sample]) -> list[Sample]:
+    return sorted(samples, key=lambda s: (s.round, s.sample_id))
+
+
 def _phase_ms(sample: Sample, phase: str) -> float | None:
-    return sample.prefill_ms if phase == "prefill" else sample.decode_per_token_ms
+    if phase == "decode_per_token":
+        return sample.decode_per_token_ms
+    return sample.prefill_ms if phase == "prefill" else sample.total_ms
 
 
-def _fit(phase: str, variant: str, knobs: Knobs, summaries: Sequence[ConfigurationSummary]) -> Fit | None:
+def _fit(
+    phase: str,
+    variant: str,
+    knobs: Knobs,
+    summaries: Sequence[ConfigurationSummary],
+    errors: PhaseErrors,
+) -> Fit | None:
     points: list[tuple[Configuration, Statistics]] = [
         (summary.configuration, statistics)
         for summary in summaries
@@ -132,7 +169,11 @@ def _fit(phase: str, variant: str, knobs: Knobs, summaries: Sequence[Configurati
     depths = [configuration.num_active_blocks for configuration, _ in points]
     if len(set(depths)) < 2:  # noqa: PLR2004 - two points make a line
         return None
-    line = stats.fit_line(depths, [statistics.p50 for _, statistics in points])
+    line = stats.fit_line(
+        depths,
+        [statistics.p50 for _, statistics in points],
+        errors(phase, [configuration for configuration, _ in points]),
+    )
     return Fit(
         phase=phase,
         variant=variant,
@@ -171,4 +212,5 @@ def _statistics(values: Sequence[float]) -> Statistics:
         min=described.min,
         max=described.max,
         median_ci95=described.p50_ci95,
+        effective_samples=described.effective_samples,
     )

@@ -11,11 +11,11 @@ from typing import NamedTuple
 
 from maskprof.cli.options import CommandParser
 from maskprof.errors import MaskprofError
+from maskprof.interruption import EXIT_INTERRUPTED
 from maskprof.reports.escapes import visible
 from maskprof.version import __version__
 
 EXIT_BAD_INPUT = 2
-EXIT_INTERRUPTED = 130
 # What a shell reports for a command whose reader went away (128 + SIGPIPE).
 EXIT_BROKEN_PIPE = 141
 
@@ -35,6 +35,10 @@ COMMANDS = {
     "diff": Command("maskprof.cli.diff", "tell what changed from one profiler trace to another"),
     "report": Command("maskprof.cli.report", "show runs as one page of HTML, and their plots as files"),
     "view": Command("maskprof.cli.view", "show traces and results in a browser, with no network"),
+    "compare": Command(
+        "maskprof.cli.compare", "tell which block became slower from one set of traces to another"
+    ),
+    "doctor": Command("maskprof.cli.doctor", "look at the machine before a long run"),
     "models": Command("maskprof.cli.models", "list the presets that need no weights"),
 }
 

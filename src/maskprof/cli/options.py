@@ -183,6 +183,19 @@ def _add_measuring_flags(parser: argparse.ArgumentParser) -> None:
         type=_whole_number,
         metavar="N",
     )
+    _add(
+        group,
+        "timeout_per_config",
+        "seconds that one configuration may take in all; then it fails and the others go on [no limit]",
+        type=_number,
+        metavar="SECONDS",
+    )
+    _add(
+        group,
+        "isolate",
+        "run each configuration in a process of its own, one after the other: for models that leak or crash",
+        action="store_true",
+    )
 
 
 def _add_trace_flags(parser: argparse.ArgumentParser) -> None:

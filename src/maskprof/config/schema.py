@@ -1,5 +1,6 @@
 """RunConfig: one run's settings, as the command line, a TOML file or a caller gives them."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
@@ -67,6 +68,8 @@ class RunConfig:
         trace_shapes, trace_stacks, trace_memory: also record the shapes of the operators' inputs, the Python calls
             and modules around them, each allocation.
         resume: go on with what `output_dir` holds.
+        timeout_per_config: seconds that one configuration may take in all, loading apart; None is no limit.
+        isolate: run each configuration in a process of its own, one after the other.
         trust_remote_code: let a checkpoint's own Python code run.
 
     Raises:
@@ -103,6 +106,8 @@ class RunConfig:
     trace_stacks: bool = False
     trace_memory: bool = False
     resume: bool = False
+    timeout_per_config: float | None = None
+    isolate: bool = False
     trust_remote_code: bool = False
 
     def __post_init__(self) -> None:
@@ -112,6 +117,7 @@ class RunConfig:
             _check_at_least(name, getattr(self, name), 0)
         if self.closure_samples is not None:
             _check_at_least("closure_samples", self.closure_samples, 0)
+        _check_limit(self.timeout_per_config)
         _check_knobs(self)
         _check_masks(self)
         _check_choices("strategy", (self.strategy,), STRATEGIES)
@@ -170,6 +176,11 @@ def _check_knobs(config: RunConfig) -> None:
         raise ConfigError("--prompt and --prompt_tokens exclude each other: give one of them")
     if config.num_crops and config.image == "none":
         raise ConfigError("--num_crops: there are crops of a picture only, and --image none leaves it out")
+
+
+def _check_limit(seconds: float | None) -> None:
+    if seconds is not None and not (seconds > 0 and math.isfinite(seconds)):
+        raise ConfigError(f"--timeout_per_config: needs a number of seconds above 0, got {seconds!r}")
 
 
 def _check_masks(config: RunConfig) -> None:

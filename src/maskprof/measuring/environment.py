@@ -2,6 +2,7 @@
 
 import os
 import platform
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -9,11 +10,14 @@ from typing import Any
 
 import torch
 
+from maskprof.machine.processor import read_processor
+from maskprof.measuring.watch import gpu_of
 from maskprof.version import __version__
 
 
 def describe_environment(device: torch.device) -> dict[str, Any]:
     """Device, driver, versions, threads and time, as plain values for the result file."""
+    processor = read_processor()
     return {
         "time": datetime.now(tz=UTC).isoformat(timespec="seconds"),
         "maskprof": __version__,
@@ -22,9 +26,11 @@ def describe_environment(device: torch.device) -> dict[str, Any]:
         "transformers": _version_of("transformers"),
         "os": platform.platform(),
         "host": platform.node(),
-        "cpu": _cpu_name(),
+        "cpu": processor.name,
         "cpu_count": os.cpu_count(),
         "threads": torch.get_num_threads(),
+        "interop_threads": torch.get_num_interop_threads(),
+        "processor": _plain(asdict(processor)),
         "garbage_collection": "off inside samples",
         **_describe_device(device),
     }
@@ -38,8 +44,8 @@ def machine_of(environment: dict[str, Any]) -> dict[str, Any]:
 
 def _describe_device(device: torch.device) -> dict[str, Any]:
     if device.type != "cuda":
-        return {"device": _cpu_name(), "device_type": device.type, "driver": None}
-    properties = torch.cuda.get_device_properties(device)
+        return {"device": read_processor().name, "device_type": device.type, "driver": None}
+    properties, gpu = torch.cuda.get_device_properties(device), gpu_of(device)
     return {
         "device": properties.name,
         "device_type": "cuda",
@@ -47,7 +53,7 @@ def _describe_device(device: torch.device) -> dict[str, Any]:
         "cuda": torch.version.cuda or torch.version.hip,
         "device_memory_bytes": properties.total_memory,
         "device_capability": f"{properties.major}.{properties.minor}",
-    }
+    } | ({"gpu": _plain(asdict(gpu.facts())), "process_ids": [os.getpid()]} if gpu else {})
 
 
 def _driver() -> str | None:
@@ -59,14 +65,9 @@ def _driver() -> str | None:
     return next((word for word in first.split() if word[:1].isdigit() and "." in word), None)
 
 
-def _cpu_name() -> str:
-    try:
-        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    except OSError:
-        pass
-    return platform.processor() or platform.machine()
+def _plain(values: dict[str, Any]) -> dict[str, Any]:
+    """As they come back from a file."""
+    return {key: list(value) if isinstance(value, tuple) else value for key, value in values.items()}
 
 
 def _version_of(package: str) -> str | None:

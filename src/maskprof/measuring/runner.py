@@ -3,24 +3,23 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
-from statistics import median
 from typing import Protocol
 
 import torch
 
+from maskprof.measuring.garbage import without_collection
 from maskprof.measuring.interleaving import Visit, visits
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import PassTimer, PassTimes
+from maskprof.measuring.warmup import WarmupWatch
+from maskprof.measuring.watch import MachineWatch
+from maskprof.results.circumstances import Sitting
 from maskprof.results.schema import REFERENCE_STAGE, Configuration, Failure, Sample
 
 _log = logging.getLogger(__name__)
-
-# Warm-up ends when a round over all configurations is no longer this much faster than the one before.
-_STILL_WARMING = 0.05
-_MOST_EXTRA_WARMUPS = 7
 
 PassOf = Callable[[Configuration], GreedyPass]
 """The pass over the inputs of a configuration."""
@@ -71,12 +70,27 @@ class Plan:
 class Runner:
     """Measures configurations of one model on one device; a failing one is left out of the rounds to come."""
 
-    def __init__(self, pass_of: PassOf, timer: PassTimer, masked_as: MaskedAs, listener: Listener) -> None:
+    def __init__(
+        self,
+        pass_of: PassOf,
+        timer: PassTimer,
+        masked_as: MaskedAs,
+        listener: Listener,
+        *,
+        watch: MachineWatch | None = None,
+    ) -> None:
         """Keep the parts; nothing runs yet."""
         self._pass_of, self._timer = pass_of, timer
+        self._watch = watch
+        self._warmup = WarmupWatch(0)
         self._masked_as, self._listener = masked_as, listener
         self._failed: set[tuple[str, bool]] = set()
         self._begin_s = 0.0
+
+    def sitting(self) -> Sitting:
+        """How warming up went and what the machine did meanwhile, as far as measuring has come."""
+        states = tuple(self._watch.states) if self._watch else ()
+        return Sitting(warmup=self._warmup.result(), states=states)
 
     def measure(self, configurations: Sequence[Configuration], plan: Plan) -> None:
         """Warm up and measure; samples and failures go to the listener one by one."""
@@ -93,6 +107,8 @@ class Runner:
             counter = taken_references if visit.reference else taken
             if self._is_out(visit):
                 continue
+            if self._watch is not None:
+                self._watch.look(visit.round)
             sample = self._visit(
                 configuration, visit, plan.steps[configuration.name], counter[configuration.name]
             )
@@ -107,31 +123,24 @@ class Runner:
         ) in self._failed
 
     def _warm_up(self, configurations: Sequence[Configuration], plan: Plan, with_reference: set[str]) -> None:
-        """At least `plan.warmups` rounds, then until a round is not clearly faster than the one before."""
-        before: float | None = None
-        for number in range(plan.warmups + _MOST_EXTRA_WARMUPS if plan.warmups else 0):
-            took = [
-                times.total_ms
-                for configuration in configurations
-                if (
-                    times := self._attempt(
-                        configuration, plan.steps[configuration.name], reference=False, stage="warm-up"
-                    )
-                )
-                is not None
-            ]
-            if number == 0:
+        """Unrecorded rounds, at least `plan.warmups` of them, until times no longer change; see `WarmupWatch`."""
+        self._warmup = watch = WarmupWatch(plan.warmups)
+        while not watch.is_over:
+            steps = plan.steps
+            took = {
+                c.name: times.total_ms
+                for c in configurations
+                if (times := self._attempt(c, steps[c.name], reference=False, stage="warm-up")) is not None
+            }
+            if not watch.has_begun:
                 for configuration in configurations:
                     if configuration.name in with_reference:
                         self._attempt(
-                            configuration, plan.steps[configuration.name], reference=True, stage="warm-up"
+                            configuration, steps[configuration.name], reference=True, stage="warm-up"
                         )
             if not took:
                 return
-            now = median(took)
-            if number + 1 >= plan.warmups and before is not None and now > before * (1 - _STILL_WARMING):
-                return
-            before = now
+            watch.add(took)
 
     def _attempt(
         self, configuration: Configuration, steps: int, *, reference: bool, stage: str
@@ -140,25 +149,25 @@ class Runner:
         if {(configuration.name, False), (configuration.name, reference)} & self._failed:
             return None
         try:
-            with self._masked_as(configuration, reference), _undisturbed():
+            with self._masked_as(configuration, reference), without_collection():
                 self._pass_of(configuration).run(steps, self._timer)
                 times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
             self._failed.add((configuration.name, reference))
             _log.debug("%s failed", configuration.name, exc_info=error)
-            self._listener.on_failure(
-                Failure(
-                    configuration=configuration.name,
-                    stage=REFERENCE_STAGE if reference else stage,
-                    error=f"{type(error).__name__}: {error}",
-                )
+            failure = Failure(
+                configuration=configuration.name,
+                stage=REFERENCE_STAGE if reference else stage,
+                error=f"{type(error).__name__}: {error}",
             )
-            if torch.cuda.is_available():
-                torch.cuda.empty_cache()
-            return None
-        if stage == "warm-up":
-            self._listener.on_warmup(configuration)
-        return times
+        else:
+            if stage == "warm-up":
+                self._listener.on_warmup(configuration)
+            return times
+        # Only here, where the error is gone, are the tensors that its frames held free.
+        _free_memory()
+        self._listener.on_failure(failure)
+        return None
 
     def _visit(self, configuration: Configuration, visit: Visit, steps: int, sample_id: int) -> Sample | None:
         started_s = time.perf_counter() - self._begin_s
@@ -189,13 +198,7 @@ class Runner:
         )
 
 
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No garbage collection inside a sample: it would fall on whichever configuration is being timed."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()
+def _free_memory() -> None:
+    gc.collect()
+    if torch.cuda.is_available():
+        torch.cuda.empty_cache()

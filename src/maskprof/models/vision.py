@@ -8,6 +8,8 @@ from typing import Any, Literal
 
 from torch import nn
 
+from maskprof.interruption import held
+
 Part = Literal["vision", "projector"]
 
 # What transformers' models call for a picture: the tower and what projects its features.
@@ -107,11 +109,13 @@ def watch_vision(
             replaced.append((attributes, call.method, before))
         yield
     finally:
-        for attributes, method, before in reversed(replaced):
-            if before is _ABSENT:
-                del attributes[method]
-            else:
-                attributes[method] = before
+        # An interruption in the middle of this would leave a model that reports to a watch of the past.
+        with held():
+            for attributes, method, before in reversed(replaced):
+                if before is _ABSENT:
+                    del attributes[method]
+                else:
+                    attributes[method] = before
 
 
 def _vision_calls(model: nn.Module) -> Iterator[_Call]:

@@ -16,12 +16,14 @@ from maskprof.annotate import coarse_range, write_empty_turns
 from maskprof.errors import ConfigError
 from maskprof.ranges import Phase, phase_range
 from maskprof.recording.trace_file import finish
+from maskprof.results.store import draft_of, put_in_place
 
 _WARM_PASSES = 1
 _EMPTY_TURNS = 50
 _SCRATCH_ELEMENTS = 1_000_000
 _KINETO_QUIET = "6"
 METADATA_KEY = "maskprof"
+_RAW_NAME = "trace.json"
 TRACE_SUFFIX = ".pt.trace.json.gz"
 
 
@@ -90,21 +92,30 @@ def record(
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
-        exported = folder / f".exported-{os.getpid()}.json"
-        draft = folder / f".draft-{os.getpid()}.json.gz"
-        for path in (exported, draft):
-            path.unlink(missing_ok=True)
+        with draft_of(folder / _RAW_NAME) as raw:
+            _run_session(run_pass, raw, device=device, metadata=metadata, details=details)
+            return _finished(raw, folder, num_active_blocks)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
         ) from None
+
+
+def _run_session(
+    run_pass: Callable[[RangeWatch], object],
+    raw: Path,
+    *,
+    device: torch.device,
+    metadata: Mapping[str, Any],
+    details: Details,
+) -> None:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     # Kineto writes two lines to stderr at each session, past Python; it reads this when it first starts.
     os.environ.setdefault("KINETO_LOG_LEVEL", _KINETO_QUIET)
     session = profile(
         activities=activities,
         schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
-        on_trace_ready=lambda finished: finished.export_chrome_trace(str(exported)),
+        on_trace_ready=lambda finished: finished.export_chrome_trace(str(raw)),
         record_shapes=details.shapes,
         profile_memory=details.memory,
         with_stack=details.stacks,
@@ -120,13 +131,19 @@ def record(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
-    try:
-        finish(exported, draft, num_active_blocks)
-    finally:
-        exported.unlink(missing_ok=True)
-    discard(folder)
+
+
+def _finished(raw: Path, folder: Path, num_active_blocks: int) -> Path:
+    """The trace under its name, whole.
+
+    Raises:
+        OSError: the disk is full.
+    """
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
-    draft.replace(final)
+    discard(folder)
+    with draft_of(final) as draft:
+        finish(raw, draft, num_active_blocks)
+        put_in_place(draft, final)
     return final
 
 
@@ -137,11 +154,6 @@ def _work_between_blocks(device: torch.device) -> Callable[[], object]:
     """
     scratch = torch.zeros(_SCRATCH_ELEMENTS if device.type == "cpu" else 1)
     return lambda: scratch.add_(1).mul_(1)
-
-
-def recorded(folder: Path) -> Path | None:
-    """The trace that a configuration's folder holds, None where there is none."""
-    return max(folder.glob(f"*{TRACE_SUFFIX}"), default=None)
 
 
 def discard(folder: Path) -> None:

@@ -4,6 +4,7 @@ Kineto writes no counters of its own, and puts a double quote in the name of a r
 file is gone through in pieces, so that its size does not matter.
 """
 
+import errno
 import gzip
 import mmap
 import re
@@ -13,6 +14,9 @@ from decimal import Decimal
 from pathlib import Path
 
 ACTIVE_BLOCKS_COUNTER = "active blocks"
+# Compressed here and not by torch, whose exporter takes the slowest level, line by line.
+_GZIP_LEVEL = 4
+_TAIL_BYTES = 64
 
 _PHASE = re.compile(
     rb'"cat": "user_annotation",\s*"name": "phase\.(?:prefill|decode)",\s*'
@@ -32,13 +36,20 @@ def finish(exported: Path, final: Path, num_active_blocks: int) -> None:
         final: where the trace goes.
         num_active_blocks: what the counter `active blocks` shows while a forward of the language model runs; it
             is 0 between them.
+
+    Raises:
+        OSError: the disk is full, or the exporter, which does not say so itself, found it full.
     """
+    if not exported.stat().st_size:
+        raise OSError(errno.ENOSPC, "the profiler wrote nothing, as on a full disk")
     with exported.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
+        if not text[-_TAIL_BYTES:].rstrip().endswith((b"}", b"]")):
+            raise OSError(errno.ENOSPC, "the profiler wrote only a part of its trace, as on a full disk")
         counters = "".join(f"  {event},\n" for event in _counters(text, num_active_blocks)).encode()
         start = _EVENTS.search(text)
         head = start.end() if start else 0
         broken = _BROKEN_NAME.search(text) is not None
-        with gzip.open(final, "wb") as compressed:
+        with gzip.open(final, "wb", compresslevel=_GZIP_LEVEL) as compressed:
             compressed.write(text[:head])
             if start:
                 compressed.write(b"\n" + counters)

@@ -11,6 +11,7 @@ from maskprof.reports.trace_columns import (
     count_cell,
     name_columns,
     plain_names,
+    telling_decimals,
     time_column,
 )
 from maskprof.results.trace_comparison import DiffRow, SkippedRow, TraceDiff
@@ -117,7 +118,7 @@ def _count_columns(rows: Sequence[DiffRow], counts: str) -> list[Column]:
 
 def _signed(deltas_us: Sequence[float], unit: str) -> tuple[str, ...]:
     scaled = [delta / units.time_factor(unit) for delta in deltas_us]
-    decimals = units.decimals_for(scaled)
+    decimals = telling_decimals(scaled)
     texts = [units.fixed(value, decimals) for value in scaled]
     return tuple(
         f"+{text}" if value > 0 and float(text) else text for text, value in zip(texts, scaled, strict=True)

@@ -7,6 +7,7 @@ kernel does. The full names stand in JSON and CSV.
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 
 from maskprof.reports.units import shorten
 
@@ -31,6 +32,7 @@ _TYPE_NAMES = {
     "Half": "half", "__half": "half", "half_t": "half",
 }  # fmt: skip
 _OPEN = {"(": ")", "<": ">", "{": "}", "[": "]"}
+_MARKS = {separator: re.compile(rf"{separator}|[(){{}}<>\[\]]") for separator in ("::", ",", " ")}
 _QUALIFIER = re.compile(r"(?:\(anonymous namespace\)|\b[A-Za-z_]\w*)::(?=[\w({~])")
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _TENSILE = re.compile(r"(Cijk_[A-Za-z]+_[A-Za-z]+_[A-Z0-9]+)_\w*?(MT\d+x\d+x\d+)\w*")
@@ -41,6 +43,8 @@ _LEAST_CORE = 12
 # Longer and deeper than compilers write them: reading on would take long and tell nothing.
 _MOST_READ = 6_000
 _MOST_WRAPPED = 8
+# A table asks for the same names in many widths.
+_MOST_KEPT = 1024
 
 
 def short_names(names: Sequence[str], width: int) -> tuple[str, ...]:
@@ -94,12 +98,13 @@ def _with_difference(name: str, core: str, words: dict[str, dict[str, None]], wi
     return f"{_fit(core, max(_LEAST_CORE, width - len(difference) - 3))} [{difference}]"
 
 
-def _words(name: str) -> list[str]:
+@lru_cache(maxsize=_MOST_KEPT)
+def _words(name: str) -> tuple[str, ...]:
     if name.startswith("_Z"):
-        return [word for word, _ in _identifiers(name)]
+        return tuple(word for word, _ in _identifiers(name))
     words = re.findall(r"\w+", _tidy(name))
     # Tensile's names are one word of settings.
-    return [part for word in words for part in (word.split("_") if word.startswith("Cijk_") else [word])]
+    return tuple(part for word in words for part in (word.split("_") if word.startswith("Cijk_") else [word]))
 
 
 def _fit(text: str, width: int) -> str:
@@ -110,6 +115,7 @@ def _fit(text: str, width: int) -> str:
     return f"{text[: width - 1]}…" if 0 < opened < width - 2 else shorten(text, width)
 
 
+@lru_cache(maxsize=_MOST_KEPT)
 def _core(name: str) -> str:
     if name.startswith("_Z"):
         return _mangled(name)
@@ -216,16 +222,14 @@ def _unqualified(text: str) -> str:
 
 def _top_level(text: str, separator: str) -> list[str]:
     """The pieces between separators that are in no bracket, without spaces around, empty ones left out."""
-    pieces, start, place = [], 0, 0
+    pieces, start = [], 0
     stack: list[str] = []
-    while place < len(text):
-        if not stack and text.startswith(separator, place):
-            pieces.append(text[start:place])
-            place += len(separator)
-            start = place
-            continue
-        _step(stack, text[place])
-        place += 1
+    for found in _MARKS[separator].finditer(text):
+        if found[0] != separator:
+            _step(stack, found[0])
+        elif not stack:
+            pieces.append(text[start : found.start()])
+            start = found.end()
     pieces.append(text[start:])
     return [piece.strip() for piece in pieces if piece.strip()]
 

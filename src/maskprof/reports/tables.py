@@ -72,7 +72,7 @@ def latency_table(result: RunResult) -> Table | None:
     columns += time_columns("total", "total", [s.total for s in summaries], rank=16)
     counts = sorted({summary.num_samples for summary in summaries})
     samples = units.count(counts[0], "sample") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} samples"
-    notes = ["Medians; ± reaches to the farther end of the median's 95 % bootstrap interval."]
+    notes = ["Medians; ± reaches to the farther end of the median's 95 % interval."]
     varying = varying_knobs(summary.configuration.knobs for summary in summaries)
     if full:
         alike = f" at the same {_listed(varying)}" if varying else ""
@@ -81,6 +81,11 @@ def latency_table(result: RunResult) -> Table | None:
         )
     else:
         notes.append("No share of the full model: no configuration with every block active was measured.")
+    if result.config.get("isolate"):
+        notes.append(
+            "One configuration after the other, each in a process of its own: what drifts on the machine "
+            "falls on some of them and not on others."
+        )
     return Table(
         title=f"Latency ({samples} per configuration)",
         columns=tuple(columns),

@@ -79,17 +79,23 @@ def time_column(
     """Times in one unit, which the title's last line ends with."""
     chosen = unit or units.time_unit(values_us)
     scaled = [None if value is None else value / units.time_factor(chosen) for value in values_us]
-    decimals = units.decimals_for(scaled)
-    while decimals < _MOST_DECIMALS and any(
-        value and float(f"{value:.{decimals}f}") == 0 for value in scaled
-    ):
-        decimals += 1
+    decimals = telling_decimals(scaled)
     return Column(
         key=key,
         title=f"{title} {chosen}" if "\n" in title else f"{title}\n{chosen}",
         cells=tuple(units.fixed(value, decimals) for value in scaled),
         rank=rank,
     )
+
+
+def telling_decimals(values: Sequence[float | None]) -> int:
+    """Decimals for the largest, and more where a small one would look like nothing."""
+    decimals = units.decimals_for(values)
+    while decimals < _MOST_DECIMALS and any(
+        value and float(f"{value:.{decimals}f}") == 0 for value in values
+    ):
+        decimals += 1
+    return decimals
 
 
 def count_column(key: str, title: str, values: Sequence[float | None], *, rank: int = 0) -> Column:

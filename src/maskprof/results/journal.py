@@ -1,23 +1,33 @@
 """The journal: every sample is written down when it is measured, so that nothing is lost by an interruption.
 
-JSON lines: a header with the fingerprint of the run, then one line per sample or failure. A crash can cut
-off only the last line; readers drop it, and going on first removes it from the file.
+JSON lines: a header with the fingerprint of the run, then one line per sample, failure or finished trace. A crash
+can cut off only the last line; readers drop it, and going on first removes it from the file.
+
+Each line is handed to the system at once, so that whatever ends the process loses none. What a power cut may
+take is bounded by time: the disk is waited for about once a second, between two samples.
 """
 
+import io
+import itertools
 import json
+import os
+import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from contextlib import suppress
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from types import TracebackType
-from typing import IO, Any, Self
+from typing import Any, Self
 
 from maskprof.errors import ConfigError, ResultError
 from maskprof.results.jsonvalues import number, to_text, typed, whole
 from maskprof.results.schema import SCHEMA_VERSION, Failure, Sample
 from maskprof.results.serialize import check_version, failure_entry, failure_from
+from maskprof.results.store import write_whole
 
 _TIMES = ("started_s", "vision_ms", "projector_ms", "prefill_ms", "decode_ms", "total_ms")
 _COUNTS = ("sample_id", "round", "num_input_text_tokens", "num_vision_tokens", "num_output_tokens")
+_SYNC_EVERY_S = 1.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,26 +38,30 @@ class JournalContents:
         fingerprint: what must not change when the run is resumed; None where not even the header is whole.
         samples: in the order of measuring, each (configuration, sample_id, reference) once.
         failures: in the order of happening.
+        traces: the file of each configuration whose trace is finished, within the configuration's folder.
         whole_bytes: length of the file up to the end of its last whole line.
     """
 
     fingerprint: dict[str, Any] | None
     samples: tuple[Sample, ...] = ()
     failures: tuple[Failure, ...] = ()
+    traces: Mapping[str, str] = field(default_factory=dict)
     whole_bytes: int = 0
 
 
 class Journal:
-    """An open journal that lines are appended to, each flushed at once; a context manager."""
+    """An open journal that lines are appended to; a context manager."""
 
-    def __init__(self, file: IO[bytes], contents: JournalContents) -> None:
-        self._file = file
+    def __init__(self, path: Path, file: io.FileIO, contents: JournalContents) -> None:
+        self._path, self._file = path, file
         self._known = {_identity(sample) for sample in contents.samples}
+        self._end = contents.whole_bytes
+        self._synced_s = time.monotonic()
         self.contents = contents
 
     @classmethod
     def create(cls, path: Path, fingerprint: Mapping[str, Any]) -> Self:
-        """Start a journal; one that is there is kept as `journal.old.jsonl`.
+        """Start a journal; one that is there is kept as `journal.old.jsonl`, `journal.old2.jsonl`, ...
 
         Args:
             path: the journal's file.
@@ -56,16 +70,16 @@ class Journal:
         Raises:
             ConfigError: the file cannot be written.
         """
+        header = {"journal": "maskprof", "schema_version": SCHEMA_VERSION, "fingerprint": fingerprint}
         try:
-            if path.is_file():
-                # Whoever meant --resume and forgot it has lost nothing.
-                path.replace(path.with_suffix(".old.jsonl"))
-            file = path.open("wb")
+            # Whoever meant --resume and forgot it has lost nothing.
+            _keep(path)
+            write_whole(path, to_text(header) + "\n")
+            file = path.open("r+b", buffering=0)
+            size = file.seek(0, os.SEEK_END)
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
-        journal = cls(file, JournalContents(fingerprint=dict(fingerprint)))
-        journal._append({"journal": "maskprof", "schema_version": SCHEMA_VERSION, "fingerprint": fingerprint})
-        return journal
+        return cls(path, file, JournalContents(fingerprint=dict(fingerprint), whole_bytes=size))
 
     @classmethod
     def resume(cls, path: Path, fingerprint: Mapping[str, Any]) -> Self:
@@ -82,27 +96,38 @@ class Journal:
             return cls.create(path, fingerprint)
         _check_fingerprint(path, contents.fingerprint, fingerprint)
         try:
-            file = path.open("r+b")
+            file = path.open("r+b", buffering=0)
             file.truncate(contents.whole_bytes)
-            file.seek(0, 2)
+            file.seek(0, os.SEEK_END)
         except OSError as error:
             raise ConfigError(f"{path} cannot be written: {error.strerror or error}") from None
-        return cls(file, contents)
+        return cls(path, file, contents)
 
     def add_sample(self, sample: Sample) -> None:
-        """Write a sample down, unless it is there already from before an interruption."""
+        """Write a sample down, unless it is there already from before an interruption.
+
+        Raises:
+            ConfigError: it cannot be written; the journal then ends with the sample before, whole.
+        """
         if _identity(sample) in self._known:
             return
-        self._known.add(_identity(sample))
         self._append({"sample": asdict(sample)})
+        self._known.add(_identity(sample))
 
     def add_failure(self, failure: Failure) -> None:
-        """Write a failure down."""
+        """Write a failure down; errors as `add_sample`."""
         self._append({"failure": failure_entry(failure)})
 
+    def add_trace(self, configuration: str, file: str) -> None:
+        """Note that the trace of a configuration is finished, under this name; errors as `add_sample`."""
+        self._append({"trace": {"configuration": configuration, "file": file}})
+
     def close(self) -> None:
-        """Close the file; closing twice does no harm."""
-        self._file.close()
+        """Close the file for good; closing twice does no harm."""
+        if not self._file.closed:
+            with suppress(OSError):
+                os.fsync(self._file.fileno())
+            self._file.close()
 
     def __enter__(self) -> Self:
         return self
@@ -113,9 +138,52 @@ class Journal:
         self.close()
 
     def _append(self, line: Mapping[str, Any]) -> None:
-        # One write per line; no fsync, which would disturb the next measurement by a disk's pace.
-        self._file.write((to_text(dict(line)) + "\n").encode())
-        self._file.flush()
+        data = memoryview((to_text(dict(line)) + "\n").encode())
+        size = len(data)
+        try:
+            while data:
+                data = data[self._file.write(data) or 0 :]
+            if time.monotonic() - self._synced_s > _SYNC_EVERY_S:
+                os.fsync(self._file.fileno())
+                self._synced_s = time.monotonic()
+        except OSError as error:
+            self._take_back()
+            raise ConfigError(
+                f"{self._path} cannot be written: {error.strerror or error}; the samples before are safe in it: "
+                "mend that, and the same command with --resume goes on"
+            ) from None
+        self._end += size
+
+    def _take_back(self) -> None:
+        """Remove a line that is there in part: a full disk takes as much of it as there is room for."""
+        with suppress(OSError):
+            self._file.truncate(self._end)
+            self._file.seek(self._end)
+
+
+def _keep(path: Path) -> None:
+    """Give a journal that holds samples a second name, under which it stays when the first is taken from it."""
+    if not path.is_file():
+        return
+    try:
+        if not read_journal(path).samples:
+            return
+    except ResultError:
+        # Whatever it is: it is not ours to throw away.
+        pass
+    names = (f"{path.stem}.old{number}{path.suffix}" for number in itertools.chain(("",), itertools.count(2)))
+    for name in names:
+        try:
+            # Not renamed: at no moment is there no journal.
+            os.link(path, path.with_name(name))
+        except FileExistsError:
+            continue
+        except OSError:
+            # A file system without second names.
+            if path.with_name(name).exists():
+                continue
+            path.rename(path.with_name(name))
+        return
 
 
 def read_journal(path: Path) -> JournalContents:
@@ -142,12 +210,16 @@ def read_journal(path: Path) -> JournalContents:
         raise ResultError(f"{path} is no journal of maskprof: its first line is another one's")
     check_version(header.get("schema_version"), str(path))
     samples: dict[tuple[str, int, bool], Sample] = {}
-    failures = []
+    failures: list[Failure] = []
+    traces: dict[str, str] = {}
     for position, entry in enumerate(rest, start=2):
         try:
             if "sample" in entry:
                 sample = _sample(entry["sample"])
                 samples.setdefault(_identity(sample), sample)
+            elif "trace" in entry:
+                noted = entry["trace"]
+                traces[typed(noted, "configuration", str)] = typed(noted, "file", str)
             else:
                 failures.append(failure_from(entry["failure"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -156,6 +228,7 @@ def read_journal(path: Path) -> JournalContents:
         fingerprint=header["fingerprint"],
         samples=tuple(samples.values()),
         failures=tuple(failures),
+        traces=traces,
         whole_bytes=sum(map(len, lines)),
     )
 
@@ -186,14 +259,19 @@ def _sample(entry: dict[str, Any]) -> Sample:
     )
 
 
-def _check_fingerprint(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+def differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:
+    """What differs between two fingerprints, one phrase each, such as `machine.threads was 2, now 1`."""
     # Through JSON, so that a tuple equals the list it was written as.
-    old, new = _flat(before), _flat(json.loads(to_text(dict(now))))
-    differing = [
+    old, new = (_flat(json.loads(to_text(dict(values)))) for values in (before, now))
+    return [
         f"{key} was {_shown(old, key)}, now {_shown(new, key)}"
         for key in sorted(old.keys() | new.keys())
         if (key in old, old.get(key)) != (key in new, new.get(key))
     ]
+
+
+def _check_fingerprint(path: Path, before: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    differing = differences(before, now)
     if differing:
         raise ResultError(
             f"{path} is of another run, so it cannot be resumed: {'; '.join(differing)}. "

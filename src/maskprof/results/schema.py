@@ -9,11 +9,18 @@ from typing import Any
 
 from maskprof.config.knobs import Knobs
 from maskprof.config.schema import Variant
+from maskprof.results.circumstances import Finding, Sitting
 
 SCHEMA_VERSION = 1
 
 REFERENCE_STAGE = "removed-blocks reference"
 """Stage of a failure of the reference that a masked configuration is compared with: not every model has one."""
+
+HUNG_STAGE = "hung"
+"""Stage of a failure that only the end of the process could end: native code did not return."""
+
+PROCESS_STAGE = "its process"
+"""Stage of a failure that took the process of an isolated configuration with it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -105,7 +112,8 @@ class Sample:
 class Statistics:
     """Of one phase's samples, in milliseconds; percentiles interpolate linearly, std is the population's.
 
-    `median_ci95` is a bootstrap interval of the median (None below 3 samples).
+    `median_ci95` is the median's interval, which takes neighbours in time as alike; `effective_samples` tells
+    how many independent samples would give one as wide. Both are None below 5 samples.
     """
 
     p50: float
@@ -116,6 +124,7 @@ class Statistics:
     min: float
     max: float
     median_ci95: tuple[float, float] | None = None
+    effective_samples: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -138,7 +147,8 @@ class Fit:
     Attributes:
         phase: `prefill`, `decode_per_token` or `total`.
         variant, knobs: the way of skipping and the setting of the knobs that the line is of.
-        slope_ms_per_block, intercept_ms: with 95 % intervals, None where 2 points give no spread.
+        slope_ms_per_block, intercept_ms: with 95 % intervals from the samples' spread, round by round; below 5
+            samples from the medians' distances to the line, None where 2 points leave none.
         r2: share of the variance that the line explains; None where all medians are equal.
         departures: (configuration name, measured minus line in ms) where that exceeds the configuration's
             own interval and 2 % of the line.
@@ -160,7 +170,8 @@ class Fit:
 class Estimate:
     """A fitted figure and its 95 % interval.
 
-    Where a fit goes through all its points, the interval comes from theirs; None where they have none.
+    The interval comes from the samples' spread, round by round; below 5 samples from the medians' distances to
+    the fit, None where it goes through all of them.
     """
 
     value: float
@@ -308,7 +319,10 @@ class ModelFacts:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RunResult:
-    """A whole run, as stored."""
+    """A whole run, as stored.
+
+    `sittings` are the stretches of measuring, `findings` what the reader should know about how they went.
+    """
 
     config: dict[str, Any]
     environment: dict[str, Any]
@@ -320,4 +334,6 @@ class RunResult:
     attribution: tuple[Attribution, ...]
     failures: tuple[Failure, ...]
     knob_fits: tuple[KnobFit, ...] = ()
+    sittings: tuple[Sitting, ...] = ()
+    findings: tuple[Finding, ...] = ()
     schema_version: int = SCHEMA_VERSION

@@ -31,6 +31,7 @@ from maskprof.results.schema import (
     Sample,
     Statistics,
 )
+from maskprof.results.serialize_circumstances import finding_entry, finding_from, sitting_entry, sitting_from
 from maskprof.results.serialize_knobs import knob_fit_entry, knob_fit_from, knobs_from
 
 _PHASES = ("vision", "prefill", "decode", "decode_per_token", "total")
@@ -60,6 +61,8 @@ def dump_result(result: RunResult) -> str:
         "environment": result.environment,
         "configurations": [_mask_keys(c) | _way_keys(c) | c.knobs.to_dict() for c in result.configurations],
         "failures": [failure_entry(failure) for failure in result.failures],
+        "findings": [finding_entry(finding) for finding in result.findings],
+        "sittings": [sitting_entry(sitting) for sitting in result.sittings],
         "fits": [_fit_entry(fit) for fit in result.fits],
         "knob_fits": [knob_fit_entry(fit) for fit in result.knob_fits],
         "summary": [_summary_entry(summary) for summary in result.summary],
@@ -160,7 +163,7 @@ def _statistics_entry(statistics: Statistics | None) -> dict[str, Any]:
     if statistics is None:
         return {}
     entry = {_statistic_key(name): getattr(statistics, name) for name in _STATISTICS}
-    return entry | {"P50_ci95": statistics.median_ci95}
+    return entry | {"P50_ci95": statistics.median_ci95, "effective_samples": statistics.effective_samples}
 
 
 def _statistic_key(name: str) -> str:
@@ -230,6 +233,8 @@ def _result(document: dict[str, Any], attribution: tuple[Attribution, ...]) -> R
         failures=tuple(failure_from(entry) for entry in document["failures"]),
         # Results of before there were knobs have none of their keys.
         knob_fits=tuple(knob_fit_from(entry) for entry in document.get("knob_fits", ())),
+        sittings=tuple(sitting_from(entry) for entry in document.get("sittings", ())),
+        findings=tuple(finding_from(entry) for entry in document.get("findings", ())),
         schema_version=document["schema_version"],
     )
 
@@ -257,6 +262,8 @@ def _statistics(entry: dict[str, Any]) -> Statistics | None:
     return Statistics(
         **{name: number(entry, _statistic_key(name)) for name in _STATISTICS},
         median_ci95=optional_pair(entry, "P50_ci95"),
+        # Files of before this was known lack it.
+        effective_samples=optional_number({"effective_samples": None} | entry, "effective_samples"),
     )
 
 

@@ -1,6 +1,9 @@
 """Names and folders of a run's files; what is written appears whole or not at all."""
 
 import os
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +16,8 @@ RESULT_NAME = "exp3_transformer_blocks_mask_results.json"
 ATTRIBUTION_NAME = "attribution.json"
 ATTRIBUTION_CSV_NAME = "attribution.csv"
 JOURNAL_NAME = "journal.jsonl"
+
+_DRAFT_PREFIX = ".maskprof-draft-"
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,14 +62,20 @@ class ResultStore:
         Raises:
             ConfigError: the folder cannot be written to.
         """
-        # The result file is the one that readers look for first, so it comes last.
-        if result.attribution:
-            write_whole(self.attribution_path, dump_attribution(result))
-            write_whole(self.attribution_csv_path, dump_attribution_csv(result))
-        else:
-            self.attribution_path.unlink(missing_ok=True)
-            self.attribution_csv_path.unlink(missing_ok=True)
-        write_whole(self.result_path, dump_result(result))
+        try:
+            # The result file is the one that readers look for first, so it comes last.
+            if result.attribution:
+                _write(self.attribution_path, dump_attribution(result))
+                _write(self.attribution_csv_path, dump_attribution_csv(result))
+            else:
+                self.attribution_path.unlink(missing_ok=True)
+                self.attribution_csv_path.unlink(missing_ok=True)
+            _write(self.result_path, dump_result(result))
+        except OSError as error:
+            raise ConfigError(
+                f"{self.output_dir} cannot be written to: {error.strerror or error}; every sample is in "
+                f"{JOURNAL_NAME} there: mend that, and the same command with --resume saves the result"
+            ) from None
 
     def load(self) -> RunResult:
         """Read what `save` wrote.
@@ -82,6 +93,25 @@ class ResultStore:
         return load_result(_text(self.result_path), str(self.result_path), attribution)
 
 
+def within(folder: Path, *names: str) -> Path:
+    """The path of a file or folder below `folder`, which it stays in: names are no paths, links lead nowhere else.
+
+    Raises:
+        ConfigError: it would lie elsewhere.
+    """
+    path = folder.joinpath(*names)
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise ConfigError(f"{name!r} is no name for something in {folder}")
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        stays = False
+    if not stays:
+        raise ConfigError(f"{path} is a link that leads out of {folder}: remove it, or choose another folder")
+    return path
+
+
 def prepare(output_dir: Path) -> None:
     """Make a folder and try whether it can be written to.
 
@@ -90,11 +120,63 @@ def prepare(output_dir: Path) -> None:
     """
     try:
         output_dir.mkdir(parents=True, exist_ok=True)
-        probe = output_dir / f".maskprof-probe-{os.getpid()}"
-        probe.write_bytes(b"\n")
-        probe.unlink()
+        descriptor, probe = tempfile.mkstemp(prefix=_DRAFT_PREFIX, dir=output_dir)
+        try:
+            os.write(descriptor, b"\n")
+        finally:
+            os.close(descriptor)
+            Path(probe).unlink()
     except OSError as error:
-        raise _not_writable(output_dir, error) from None
+        raise ConfigError(
+            f"{output_dir} cannot be written to: {error.strerror or error}; choose another folder"
+        ) from None
+    except ValueError as error:  # a NUL in the name
+        raise ConfigError(f"{str(output_dir)!r} cannot be a folder: {error}") from None
+
+
+def remove_drafts(folder: Path) -> None:
+    """Remove what a killed run left half-written in a folder or directly below; it must be locked."""
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    for place in (folder, *inner):
+        for draft in place.glob(f"{_DRAFT_PREFIX}*"):
+            draft.unlink(missing_ok=True)
+
+
+@contextmanager
+def draft_of(path: Path) -> Iterator[Path]:
+    """A file beside `path`, empty and new, to be filled and renamed to it; gone at the end if it was not.
+
+    Its name cannot be guessed and only its owner may write to it.
+    """
+    descriptor, name = tempfile.mkstemp(prefix=_DRAFT_PREFIX, suffix=f"-{path.name}.part", dir=path.parent)
+    os.close(descriptor)
+    draft = Path(name)
+    try:
+        yield draft
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+def put_in_place(draft: Path, path: Path) -> None:
+    """Make a finished draft the file `path`, for good: after this not even a power cut takes it back."""
+    with draft.open("r+b") as file:
+        # Drafts are private; what is done is as readable as any new file.
+        with suppress(OSError):
+            os.fchmod(file.fileno(), 0o666 & ~_umask())
+        os.fsync(file.fileno())
+    draft.replace(path)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make the names in a folder last; where folders cannot be synced, the system does it in its own time."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY)
+    except OSError:
+        return
+    with suppress(OSError):
+        os.fsync(descriptor)
+    os.close(descriptor)
 
 
 def write_whole(path: Path, text: str) -> None:
@@ -103,18 +185,18 @@ def write_whole(path: Path, text: str) -> None:
     Raises:
         ConfigError: the folder cannot be written to.
     """
-    draft = path.with_name(f".{path.name}.{os.getpid()}.draft")
     try:
-        try:
-            with draft.open("w", encoding="utf-8", newline="\n") as file:
-                file.write(text)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(path)
-        finally:
-            draft.unlink(missing_ok=True)
+        _write(path, text)
     except OSError as error:
-        raise _not_writable(path.parent, error) from None
+        raise ConfigError(
+            f"{path.parent} cannot be written to: {error.strerror or error}; choose another folder"
+        ) from None
+
+
+def _write(path: Path, text: str) -> None:
+    with draft_of(path) as draft:
+        draft.write_text(text, encoding="utf-8", newline="\n")
+        put_in_place(draft, path)
 
 
 def _text(path: Path) -> str:
@@ -124,5 +206,8 @@ def _text(path: Path) -> str:
         raise ResultError(f"{path} cannot be read: {error}") from None
 
 
-def _not_writable(folder: Path, error: OSError) -> ConfigError:
-    return ConfigError(f"{folder} cannot be written to: {error.strerror or error}; choose another folder")
+def _umask() -> int:
+    """The process's umask, which can only be read by setting it."""
+    before = os.umask(0o077)
+    os.umask(before)
+    return before

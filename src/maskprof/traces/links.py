@@ -27,8 +27,8 @@ class Launches:
         launch_rows: for each, the row of its launch call, or -1; shape (device events,).
     """
 
-    device_rows: Int64s
-    launch_rows: Int64s
+    device_rows: Ints
+    launch_rows: Ints
 
     @property
     def linked(self) -> Bools:
@@ -49,11 +49,11 @@ def find_device_rows(trace: Trace) -> Int64s:
 def link_launches(trace: Trace) -> Launches:
     """Find the launch call of every device event by equal correlation ids (ids below 1 join nothing)."""
     correlation = trace.events.correlation
-    device_rows = find_device_rows(trace)
+    device_rows = find_device_rows(trace).astype(np.int32)
     call_rows = trace.rows_in(LAUNCH_CALLS)
     call_rows = call_rows[correlation[call_rows] > 0]
     call_rows = call_rows[np.argsort(correlation[call_rows], kind="stable")]
-    launch_rows = np.full(len(device_rows), -1, dtype=np.int64)
+    launch_rows = np.full(len(device_rows), -1, dtype=np.int32)
     if len(call_rows):
         call_ids = correlation[call_rows]
         at = np.minimum(np.searchsorted(call_ids, correlation[device_rows]), len(call_ids) - 1)

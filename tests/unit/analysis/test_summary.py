@@ -1,7 +1,10 @@
+import math
+import random
 from dataclasses import replace
 
 import pytest
 
+from maskprof import serial, stats
 from maskprof.analysis.summary import closures, fit_lines, summarize
 from maskprof.config.schema import Variant
 from maskprof.errors import ResultError
@@ -133,3 +136,29 @@ def test_closure_without_reference_says_so():
 def test_no_skipped_block_no_closure():
     configuration = make_configuration(16)
     assert closures(configuration, make_samples(configuration), ()) == ()
+
+
+def test_intervals_come_from_the_samples_in_the_order_of_rounds():
+    offsets = [math.sin(number / 3) / 50 for number in range(30)]
+    configurations = [make_configuration(count) for count in (4, 8, 16)]
+    samples = [
+        replace(make_sample(c, number, scale=1 + offset), round=number)
+        for c in configurations
+        for number, offset in enumerate(offsets)
+    ]
+    mixed = random.Random(4).sample(samples, len(samples))
+    summaries = [summarize(c, mixed) for c in configurations]
+    assert summaries == [summarize(c, samples) for c in configurations]
+    prefill = [s.prefill_ms for s in samples if s.configuration == "first-08-of-16"]
+    assert summaries[1].prefill.median_ci95 == serial.median_interval(prefill)
+    assert summaries[1].prefill.effective_samples == serial.effective_samples(prefill)
+    assert summaries[1].prefill.effective_samples < 15
+    fit = fit_lines(summaries, mixed)[0]
+    series = [[s.prefill_ms for s in samples if s.configuration == c.name] for c in configurations]
+    errors = serial.median_errors([range(30)] * 3, series)
+    line = stats.fit_line([4, 8, 16], [s.prefill.p50 for s in summaries], errors)
+    assert fit.slope_ci95 == pytest.approx(line.slope_ci95)
+    assert fit.slope_ci95[0] < 1.198 < fit.slope_ci95[1]
+    # The medians lie on a line, so that their distances to it would say that nothing is uncertain.
+    exact = fit_lines(summaries)[0].slope_ci95
+    assert exact[1] - exact[0] < 1e-6 < fit.slope_ci95[1] - fit.slope_ci95[0]

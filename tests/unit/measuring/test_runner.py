@@ -102,9 +102,10 @@ def test_warm_up_ends_when_rounds_stop_getting_faster():
     steady = Bench(totals_ms=[10.0])
     steady.runner.measure([FULL], plan(references=0))
     assert len(steady.warmups) == 2
-    falling = Bench(totals_ms=[100, 50, 25, 12, 10, 10, 10])
+    falling = Bench(totals_ms=[100, 50, 10, 10, 10, 10])
     falling.runner.measure([FULL], plan(references=0))
-    assert len(falling.warmups) == 6
+    assert len(falling.warmups) == 5
+    assert falling.runner.sitting().warmup.changed_at == 2
     endless = Bench(totals_ms=[2.0**-i for i in range(40)])
     endless.runner.measure([FULL], plan(references=0))
     assert len(endless.warmups) == 9
@@ -146,6 +147,24 @@ def test_removed_blocks_need_no_reference():
     assert plan().missing_references(removed) == 0
     assert plan().missing_references(FULL) == 0
     assert plan().missing_references(HALF) == 2
+
+
+def test_the_machine_is_looked_at_once_a_round():
+    class Watch:
+        states = ()
+
+        def __init__(self):
+            self.looked = []
+
+        def look(self, number):
+            self.looked.append((number, bench.in_force))
+
+    bench, watch = Bench(), Watch()
+    bench.runner._watch = watch
+    bench.runner.measure([FULL, HALF], plan())
+    assert {number for number, _ in watch.looked} == {0, 1, 2, 3}
+    assert all(in_force is None for _, in_force in watch.looked), "never inside a sample"
+    assert bench.runner.sitting().states == ()
 
 
 def test_an_interruption_passes_through():

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from maskprof.config.knobs import KNOBS, Knobs
 from maskprof.config.schema import Variant
 from maskprof.errors import ResultError
+from maskprof.results.circumstances import Finding, GpuState, MachineState, Sitting, Warmup
 from maskprof.results.schema import Failure, Fit, RunResult
 from maskprof.results.serialize import dump_result, load_result
 from maskprof.results.serialize_attribution import (
@@ -46,6 +47,31 @@ def test_round_trip_of_what_may_be_absent():
         assert there_and_back(result) == result
 
 
+def test_round_trip_of_circumstances():
+    state = MachineState(
+        round=2, cpu_mhz=None, probe_us=61.5, others_share=0.25, stolen_share=0.0, load=1.5, gpu=None
+    )
+    hot = GpuState(sm_mhz=1410, temperature_c=None, power_w=300.5, slowed_by=("power cap", "sync boost"))
+    warmup = Warmup(rounds=3, changed_at=1, ended="settled", round_ms=(9.5, 3.25, 3.0))
+    result = replace(
+        make_result(),
+        sittings=(Sitting(warmup=warmup, states=(state, replace(state, gpu=hot, load=None))),),
+        findings=(Finding(topic="load", is_warning=True, text="é", advice=""),),
+    )
+    assert there_and_back(result) == result
+
+
+def test_results_of_before_circumstances_were_stored():
+    document = json.loads(dump_result(make_result()))
+    for entry in document["summary"]:
+        for phase in ("prefill", "decode", "decode_per_token", "vision", "total"):
+            del entry[phase]["effective_samples"]
+    del document["sittings"], document["findings"]
+    loaded = load_result(json.dumps(document), "result.json")
+    assert (loaded.sittings, loaded.findings) == ((), ())
+    assert loaded.summary[0].prefill.effective_samples is None
+
+
 times = st.floats(min_value=0, max_value=1e9, allow_nan=False)
 
 
@@ -75,7 +101,7 @@ def test_the_keys_are_the_research_documents():
     assert (entry["num_active_blocks"], entry["num_total_blocks"]) == (4, 16)
     assert entry["active_block_indices"] == [0, 1, 2, 3]
     for phase in ("prefill", "decode", "decode_per_token", "vision", "total"):
-        assert set(entry[phase]) == SEVEN | {"P50_ci95"}
+        assert set(entry[phase]) == SEVEN | {"P50_ci95", "effective_samples"}
     assert entry["prefill"]["P50"] == result.summary[0].prefill.p50
     assert (entry["skip_mode"], entry["dummy_cache"], entry["mask_on"]) == ("mask", "virtual", "host")
     sample = document["all_samples"][0]

@@ -1,0 +1,71 @@
+"""When warming up is over: not after a fixed number of rounds, but when times no longer change."""
+
+import math
+from collections.abc import Sequence
+
+from maskprof import serial
+from maskprof.results.circumstances import Warmup
+
+# Rounds that differ by less, as standard deviation of the logarithm, count as alike.
+_TOLERANCE = 0.02
+# A round that is so much faster than those before has not settled.
+_STILL_WARMING = 0.05
+MOST_EXTRA_ROUNDS = 7
+
+
+class WarmupWatch:
+    """Looks at the rounds of warming up, one by one."""
+
+    def __init__(self, least: int) -> None:
+        """At least so many rounds are made; with 0, none."""
+        self._least = least
+        self._round_ms: list[float] = []
+        self._rounds: list[dict[str, float]] = []
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no further round is needed."""
+        made, most = len(self._rounds), self._least + MOST_EXTRA_ROUNDS if self._least else 0
+        return made >= most or (made >= max(self._least, 2) and self._has_settled)
+
+    @property
+    def has_begun(self) -> bool:
+        """Whether a round was made."""
+        return bool(self._rounds)
+
+    def add(self, total_ms: dict[str, float]) -> None:
+        """One round's times, by configuration; one that failed is not in it, and then counts in no round."""
+        self._rounds.append(total_ms)
+        common = set(total_ms).intersection(*self._rounds)
+        self._round_ms = [_geometric_mean([times[name] for name in common]) for times in self._rounds]
+
+    def result(self) -> Warmup:
+        """What is stored of it."""
+        settled = bool(self._rounds) and self._has_settled
+        return Warmup(
+            rounds=len(self._rounds),
+            changed_at=change_of(self._round_ms),
+            ended="none" if not self._rounds else "settled" if settled else "cap",
+            round_ms=tuple(self._round_ms),
+        )
+
+    @property
+    def _has_settled(self) -> bool:
+        start = change_of(self._round_ms)
+        *before, last = self._round_ms[start:]
+        # What stays must be longer than what changed, and not go on falling, or it may be a part of the change.
+        falls = bool(before) and last < _geometric_mean(before) * (1 - _STILL_WARMING)
+        return 2 * start < len(self._round_ms) and not falls
+
+
+def change_of(round_ms: Sequence[float]) -> int:
+    """The round from which on times no longer change."""
+    if not round_ms:
+        return 0
+    if len(round_ms) == 2:  # noqa: PLR2004 - too few for a variance
+        return int(round_ms[1] < round_ms[0] * (1 - _STILL_WARMING))
+    return serial.change_point([math.log(ms) for ms in round_ms], _TOLERANCE)
+
+
+def _geometric_mean(values: Sequence[float]) -> float:
+    return math.exp(sum(math.log(value) for value in values) / len(values)) if values else 1.0

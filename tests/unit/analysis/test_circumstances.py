@@ -1,0 +1,78 @@
+from dataclasses import replace
+
+import pytest
+
+from maskprof.analysis.circumstances import findings, round_effects
+from maskprof.analysis.summary import summarize
+from maskprof.results.circumstances import MachineState, Sitting, Warmup
+from tests.support.results import make_configuration, make_sample
+
+FOUR, EIGHT = make_configuration(4), make_configuration(8)
+SETTLED = Sitting(warmup=Warmup(rounds=3, changed_at=0, ended="settled", round_ms=(9.0,) * 3), states=())
+
+
+def samples_of(effects, configurations=(FOUR, EIGHT)):
+    return [
+        replace(make_sample(c, number), total_ms=100.0 * c.num_active_blocks * effect)
+        for number, effect in enumerate(effects)
+        for c in configurations
+    ]
+
+
+def said(effects=(), sittings=(SETTLED,), environment=None):
+    samples = samples_of(effects)
+    summaries = [summarize(c, samples) for c in (FOUR, EIGHT)] if samples else []
+    return findings(environment or {"cpu_count": 2}, sittings, samples, summaries)
+
+
+def test_nothing_is_said_of_a_run_that_went_well():
+    assert said([1.0, 1.01, 0.99, 1.0, 1.02, 0.98] * 5) == ()
+    assert said() == ()
+
+
+def test_rounds_compared_with_what_is_usual():
+    assert round_effects(samples_of([1.0, 1.0, 1.5])) == pytest.approx([1.0, 1.0, 1.5])
+    reference = replace(make_sample(FOUR, 9, reference=True), total_ms=1e9)
+    assert round_effects([*samples_of([1.0]), reference]) == [1.0]
+
+
+def test_a_warm_up_that_did_not_settle():
+    unsettled = replace(SETTLED, warmup=Warmup(rounds=10, changed_at=8, ended="cap", round_ms=(1.0,) * 10))
+    (found,) = said([1.0, 1.01] * 10, sittings=(unsettled,))
+    assert (found.topic, found.is_warning) == ("warm-up", True)
+    assert "still changed after 10 rounds" in found.text
+
+
+def test_measured_rounds_that_were_still_warming_up():
+    (found,) = said([1.5, 1.3, 1.2, *[1.0, 1.01, 0.99] * 9])
+    assert found.text == "the first 3 measured rounds were 30% slower than the others"
+    assert found.advice == "--num_warmup 6 or more"
+
+
+def test_a_machine_that_becomes_slower():
+    found = {finding.topic: finding for finding in said([1.0 + number / 100 for number in range(40)])}
+    assert "slower in the course of the run" in found["drift"].text
+
+
+def test_neighbours_that_are_alike():
+    found = {
+        finding.topic: finding for finding in said([*[1.0] * 20, *[1.2] * 20, *[1.0] * 20, *[1.21] * 20])
+    }
+    assert "80 of them tell about as much as" in found["samples"].text
+
+
+def test_what_the_machine_did_and_how_it_is_set():
+    busy = MachineState(
+        round=0, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0, gpu=None
+    )
+    processor = {
+        **{"name": "cpu", "logical": 2, "physical": 1, "usable": 2, "quota": None, "governors": []},
+        **{"turbo": True, "virtual": True, "max_mhz": None, "memory_bytes": None},
+        **{"memory_free_bytes": None, "thread_variables": {}},
+    }
+    environment = {"cpu_count": 2, "threads": 2, "processor": processor}
+    found = said(sittings=(replace(SETTLED, states=(busy,)),) * 2, environment=environment)
+    assert [finding.text for finding in found] == [
+        "torch computes with 2 threads on 1 cores: two of them share a core",
+        "other processes kept 1.0 of 2 processors busy meanwhile",
+    ]

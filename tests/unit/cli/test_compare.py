@@ -1,0 +1,58 @@
+import json
+
+import pytest
+
+from maskprof.cli import main
+from tests.support.traces import TraceBuilder
+
+BLOCKS = 6
+
+
+def write(path, slower=None, steps=120):
+    """Steps of blocks of 1000 us, one of them perhaps 10 % longer."""
+    builder, now = TraceBuilder(), 0
+    for step in range(steps):
+        began = now
+        for block in range(BLOCKS):
+            took = 1000 + (3 * step + 5 * block + 7 * step * block) % 11 + (100 if block == slower else 0)
+            builder.annotation(f"block.{block:02d}.active", now, took)
+            now += took
+        builder.annotation("phase.decode", began, now - began)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    builder.write(path)
+    return path
+
+
+def test_folders_of_traces(tmp_path, capsys):
+    for number in range(2):
+        write(tmp_path / "a" / str(number) / "one.pt.trace.json.gz")
+        write(tmp_path / "b" / str(number) / "one.pt.trace.json.gz", slower=4)
+    assert main.main(["compare", str(tmp_path / "a"), str(tmp_path / "b")]) == 0
+    out = capsys.readouterr().out
+    assert out.startswith("Block 4 is ")
+    assert "slower in decode (" in out.splitlines()[0]
+    assert len([line for line in out.splitlines() if line.startswith("decode")]) == BLOCKS
+    assert sum("slower" in line for line in out.splitlines() if line.startswith("decode")) == 1
+
+
+def test_as_json(tmp_path, capsys):
+    before, after = write(tmp_path / "a.json"), write(tmp_path / "b.json")
+    assert main.main(["compare", str(before), str(after), "--json"]) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [change["block"] for change in document["changes"]] == list(range(BLOCKS))
+    assert all(change["interval"][0] <= 0 <= change["interval"][1] for change in document["changes"])
+    assert not document["device"]
+
+
+def test_nothing_changed(tmp_path, capsys):
+    before, after = write(tmp_path / "a.json"), write(tmp_path / "b.json")
+    assert main.main(["compare", str(before), str(after)]) == 0
+    assert capsys.readouterr().out.startswith("No block changed by more than chance can explain.")
+
+
+@pytest.mark.parametrize("side", ["nothing-there.json", "empty"])
+def test_what_holds_no_trace(tmp_path, capsys, side):
+    (tmp_path / "empty").mkdir()
+    there = write(tmp_path / "a.json", steps=2)
+    assert main.main(["compare", str(there), str(tmp_path / side)]) == 2
+    assert side in capsys.readouterr().err
