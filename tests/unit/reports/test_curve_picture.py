@@ -1,7 +1,7 @@
 from io import BytesIO
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
@@ -23,6 +23,7 @@ def test_marks_are_round(highest, marks):
     assert round_marks(highest) == pytest.approx(marks)
 
 
+@settings(deadline=None)
 @given(st.floats(1e-6, 1e9))
 def test_marks_reach_the_highest_and_are_few(highest):
     marks = round_marks(highest)

@@ -4,7 +4,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskprof.errors import TraceError
@@ -98,6 +98,7 @@ def test_a_range_is_whole_beside_the_calls_that_open_and_close_it(tmp_path):
     ]
 
 
+@settings(deadline=None)
 @given(st.lists(st.tuples(st.integers(0, 30), st.integers(0, 20)), min_size=1, max_size=30))
 def test_whatever_overlaps_comes_out_nested(spans):
     builder = TraceBuilder()
