@@ -27,7 +27,7 @@ def check_trace(path: Path, *, stacks: bool = False) -> list[dict[str, Any]]:
     events = document["traceEvents"]
     kinds = Counter(event["ph"] for event in events)
     assert kinds.keys() <= {"X", "M", "C", "i", "s", "f"}, "kinds of events that viewers know"
-    account = read_trace(path).account
+    account = read_trace(path, python=True).account
     assert (account.events, account.lost, account.unpaired, account.truncated) == (kinds["X"], 0, 0, False)
     assert account.events + account.other == len(events)
     for event in events:

@@ -75,7 +75,9 @@ def run(args: argparse.Namespace) -> int:
             errors.append(error)
     if not found:
         raise errors[0] if len(errors) == 1 else TraceError("; ".join(map(str, errors)))
-    _write(outputs, found, compare_ranks(found) if len(found) > 1 else None, args.top)
+    ranks = compare_ranks(found) if len(found) > 1 else None
+    # The form follows what was asked for, not what could be read of it.
+    _write(outputs, found, ranks, args.top, several=len(found) + len(errors) > 1)
     sys.stdout.flush()
     for problem in errors:
         sys.stderr.write(f"maskprof: {visible(str(problem))}\n")
@@ -98,11 +100,13 @@ def _peaks(text: str | None) -> Any:
     return parse_peaks(text)
 
 
-def _write(outputs: Outputs, found: "list[TraceSummary]", ranks: "RankComparison | None", top: int) -> None:
+def _write(
+    outputs: Outputs, found: "list[TraceSummary]", ranks: "RankComparison | None", top: int, *, several: bool
+) -> None:
     def json() -> str:
         from maskprof.results.serialize_trace import dump_summaries  # noqa: PLC0415
 
-        return dump_summaries(found, ranks)
+        return dump_summaries(found, ranks, as_list=several)
 
     def csv() -> dict[str, str]:
         from maskprof.reports.trace_csv import trace_csvs  # noqa: PLC0415

@@ -44,6 +44,8 @@ def run(args: argparse.Namespace) -> int:
     """
     if args.port is not None and not 0 <= args.port <= _LAST_PORT:
         raise ConfigError(f"--port: a port is a number from 0 to {_LAST_PORT}, got {args.port}")
+    if args.path == Path("-"):
+        raise ConfigError("view shows files and folders, and standard input is neither")
     if args.html or args.speedscope:
         _write(args.path, args.html, args.speedscope)
         return 0

@@ -43,7 +43,7 @@ def finish(exported: Path, final: Path, num_active_blocks: int) -> None:
     if not exported.stat().st_size:
         raise OSError(errno.ENOSPC, "the profiler wrote nothing, as on a full disk")
     with exported.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if not text[-_TAIL_BYTES:].rstrip().endswith(b"}"):
+        if not text[-_TAIL_BYTES:].rstrip().endswith((b"}", b"]")):
             raise OSError(errno.ENOSPC, "the profiler wrote only a part of its trace, as on a full disk")
         counters = "".join(f"  {event},\n" for event in _counters(text, num_active_blocks)).encode()
         start = _EVENTS.search(text)

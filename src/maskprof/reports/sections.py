@@ -27,7 +27,7 @@ from maskprof.reports.plots.labels import short_names
 from maskprof.reports.plots.latency import PHASES, latency_plots
 from maskprof.reports.plots.plot import Key, Plot
 from maskprof.reports.plots.skip_path import closure_plots, turn_plots
-from maskprof.reports.tables import failure_table, fit_table, latency_table
+from maskprof.reports.tables import failure_table, fit_table, full_summaries, latency_table
 from maskprof.reports.trace_roofline import roofline_table
 from maskprof.reports.trace_tables import kernel_table
 from maskprof.results.schema import Attribution, RunResult
@@ -108,7 +108,7 @@ def _latency(result: RunResult) -> Section | None:
     return Section(
         name="latency",
         title="Latency against depth",
-        how=how_to_read.LATENCY,
+        how=how_to_read.LATENCY + (how_to_read.IDEAL if full_summaries(result) else ()),
         plots=latency_plots(result),
         tables=_present(
             (latency_table(result), [s.configuration.name for s in result.summary]), (fit_table(result), ())

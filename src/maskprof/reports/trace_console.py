@@ -7,12 +7,12 @@ from rich.console import Console
 from rich.text import Text
 
 from maskprof.reports import units
-from maskprof.reports.console import print_table
 from maskprof.reports.diff_tables import diff_subject, diff_tables
 from maskprof.reports.escapes import visible
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import Table, with_texts
 from maskprof.reports.rank_tables import overview_table, rank_table
+from maskprof.reports.table_console import is_ascii, print_table
 from maskprof.reports.trace_tables import block_tables, other_tables, recorded, time_tables
 from maskprof.results.trace_comparison import RankComparison, TraceDiff
 from maskprof.results.trace_summary import TraceSummary
@@ -74,7 +74,7 @@ def print_tables(tables: Sequence[Table], console: Console) -> None:
     """Print each table with an empty line before it."""
     for table in tables:
         console.print()
-        shown = with_texts(table, _ascii) if _is_ascii(console) else table
+        shown = with_texts(table, _ascii) if is_ascii(console) else table
         print_table(replace(shown, notes=tuple(note for note in shown.notes if note)), console)
 
 
@@ -90,11 +90,7 @@ def _print_line(text: str, console: Console) -> None:
 
 
 def _shown(text: str, console: Console) -> str:
-    return _ascii(text) if _is_ascii(console) else text
-
-
-def _is_ascii(console: Console) -> bool:
-    return not console.encoding.lower().startswith("utf")
+    return _ascii(text) if is_ascii(console) else text
 
 
 def _ascii(text: str) -> str:

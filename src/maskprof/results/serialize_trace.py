@@ -28,16 +28,22 @@ from maskprof.results.trace_summary import (
 SCHEMA_VERSION = 1
 
 
-def dump_summaries(summaries: Sequence[TraceSummary], ranks: RankComparison | None = None) -> str:
+def dump_summaries(
+    summaries: Sequence[TraceSummary], ranks: RankComparison | None = None, *, as_list: bool | None = None
+) -> str:
     """The text of `maskprof analyze --json`: an object for one trace, an array of objects for several.
 
-    With `ranks`, each trace that is one of them has a `rank` section.
+    Args:
+        summaries: one or several.
+        ranks: each trace that is one of them has a `rank` section.
+        as_list: an array whatever the number, as where several were asked for and one could be read.
     """
     entries = [summary_entry(summary, _rank_of(summary, ranks)) for summary in summaries]
     for entry in entries:
         if entry["rank"] is not None and ranks is not None:
             entry["rank"]["straggler"] = entry["rank"]["rank"] in ranks.stragglers
-    return f"{to_text(entries[0] if len(entries) == 1 else entries, indent=2)}\n"
+    several = len(entries) > 1 if as_list is None else as_list
+    return f"{to_text(entries if several else entries[0], indent=2)}\n"
 
 
 def dump_diff(diff: TraceDiff) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 from maskprof.measuring.phases import GreedyPass
 from maskprof.recording.session import Details, RangeWatch, record
 from maskprof.results.schema import Configuration
+from maskprof.results.store import within
 from maskprof.sweep.collecting import Collector, failure_of
 from maskprof.sweep.limits import Limits
 from maskprof.sweep.setup import Setup, decode_steps
@@ -34,14 +35,14 @@ def trace(
             with setup.masked(configuration, ranges=True):
                 path = record(
                     run_pass,
-                    config.resolved_trace_dir / configuration.name,
+                    within(config.resolved_trace_dir, configuration.name),
                     device=setup.device,
                     num_active_blocks=configuration.num_active_blocks,
                     metadata=_metadata(setup, configuration, steps),
                     details=details,
                 )
         except Exception as error:  # noqa: BLE001 - whatever the profiler or the model does
-            collector.on_failure(failure_of(configuration, "tracing", error))
+            collector.on_failure(failure_of(configuration.name, "tracing", error))
         else:
             collector.on_trace(configuration, path)
 

@@ -26,7 +26,7 @@ def speedscope_text(path: Path) -> str:
     Raises:
         TraceError: there is no trace at `path`, or nothing in it has a duration.
     """
-    return json.dumps(speedscope(read_trace(path)), separators=(",", ":"))
+    return json.dumps(speedscope(read_trace(path, python=True)), separators=(",", ":"))
 
 
 def speedscope(trace: Trace) -> dict[str, Any]:

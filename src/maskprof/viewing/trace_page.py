@@ -30,24 +30,21 @@ def trace_page(path: Path) -> str:
     """A page that shows the trace at `path` from anywhere, a file included.
 
     Raises:
-        TraceError: there is no trace at `path`, or one that no browser can hold.
+        TraceError: there is no whole trace at `path`, or a compressed one that no browser can hold.
         ConfigError: torch-tb-profiler, which brings the viewer, is not installed.
     """
     viewer = viewer_source()
     # What is no trace is told here, in a sentence, and not by the viewer.
-    if read_trace(path).account.truncated:
+    trace = read_trace(path, max_text_bytes=_MOST_CHARACTERS)
+    if trace.account.truncated:
         raise TraceError(
-            f"{path} is cut off, and the viewer shows whole traces only; maskprof analyze reads the rest"
+            f"{trace.path} is cut off, and the viewer shows whole traces only; maskprof analyze reads the rest"
         )
-    content = path.read_bytes()
-    text = gzip.decompress(content) if content.startswith(_GZIP_MAGIC) else content
-    if len(text) > _MOST_CHARACTERS:
-        raise TraceError(
-            f"{path} holds {len(text) / 2**20:.0f} MiB of text, and a browser shows at most "
-            f"{_MOST_CHARACTERS / 2**20:.0f}; record fewer decode steps (--trace_steps)"
-        )
-    packed = content if text is not content else gzip.compress(text)
-    return _page(path.name, viewer, base64.b64encode(packed).decode())
+    # A folder may have been named for the one trace in it.
+    file = Path(trace.path)
+    content = file.read_bytes()
+    packed = content if content.startswith(_GZIP_MAGIC) else gzip.compress(content)
+    return _page(file.name, viewer, base64.b64encode(packed).decode())
 
 
 def waiting_page() -> str:

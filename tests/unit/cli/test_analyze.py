@@ -170,7 +170,7 @@ def test_one_bad_trace_among_others(call, trace, tmp_path):
     (tmp_path / "bad.json").write_text("no trace")
     code, out, err = call("analyze", "bad.json", trace, "nowhere.json", "--json", "-")
     assert code == 2
-    assert json.loads(out)["trace"]["path"] == str(trace)
+    assert [entry["trace"]["path"] for entry in json.loads(out)] == [str(trace)]
     assert [line.split()[1] for line in err.splitlines()] == ["there", "bad.json"]
 
 

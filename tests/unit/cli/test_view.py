@@ -27,7 +27,8 @@ def test_bad_input_gets_a_sentence(tmp_path, complaint):
         f"maskprof: there is no {tmp_path / 'gone'}; give the folder"
     )
     assert "--port: a port is a number from 0 to 65535, got 70000" in complaint(trace, "--port", 70000)
-    assert "is a directory" in complaint(empty, "--html", tmp_path / "page.html")
+    assert "holds no traces" in complaint(empty, "--html", tmp_path / "page.html")
+    assert "standard input is neither" in complaint("-", "--html", tmp_path / "page.html")
     assert "there is no trace file" in complaint(tmp_path / "gone", "--speedscope", tmp_path / "x.json")
 
 

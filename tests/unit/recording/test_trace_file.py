@@ -84,6 +84,15 @@ def test_an_export_of_another_shape_is_kept_as_it_is(tmp_path):
     assert json.loads(gzip.decompress(final.read_bytes())) == [{"ph": "X", "name": "bare"}]
 
 
+@pytest.mark.parametrize("text", ["", '{"traceEvents": [{"ph": "X", "na'])
+def test_an_export_that_stopped_half_way_is_an_error(tmp_path, text):
+    exported, final = tmp_path / "in.json", tmp_path / "out.json.gz"
+    exported.write_text(text)
+    with pytest.raises(OSError, match="as on a full disk"):
+        finish(exported, final, 4)
+    assert not final.exists()
+
+
 METADATA = {"mask": "1010"}
 
 

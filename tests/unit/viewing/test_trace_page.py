@@ -52,10 +52,17 @@ def test_what_is_no_whole_trace_is_refused(tmp_path, monkeypatch):
     path.write_text(whole[:-20])
     with pytest.raises(TraceError, match=r"a\.json is cut off"):
         trace_page(path)
-    path.write_text(whole)
+    large = TraceBuilder().op("aten::mul", 1, 1).write(tmp_path / "large.json.gz")
     monkeypatch.setattr(module, "_MOST_CHARACTERS", 10)
-    with pytest.raises(TraceError, match="a browser shows at most"):
-        trace_page(path)
+    with pytest.raises(TraceError, match=r"large\.json\.gz .*unpacks"):
+        trace_page(large)
+
+
+def test_a_folder_stands_for_the_one_trace_in_it(tmp_path):
+    path = TraceBuilder().op("aten::mul", 1, 1).write(tmp_path / "a.pt.trace.json.gz")
+    page = trace_page(tmp_path)
+    assert base64.b64decode(packed(page)) == path.read_bytes()
+    assert "<title>a.pt.trace.json.gz</title>" in page
 
 
 def test_without_the_plugin_there_is_no_viewer(monkeypatch):
