@@ -259,8 +259,8 @@ def research_mask(subject: Subject, mask: BlockMask) -> Iterator[None]:
 
 
 def passed_on(subject: Subject, index: int, passed: Any, args: Any, kwargs: Any) -> Any:
-    from maskprof.models.blocks import probe  # noqa: PLC0415
-    from maskprof.skipping.in_place import _passer  # noqa: PLC0415
+    from maskprof.models.blocks import probe
+    from maskprof.skipping.in_place import _passer
 
     if index not in PASSERS:
         PASSERS[index] = _passer(probe(subject.model).blocks[index])

@@ -10,12 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from maskprof.config.schema import RunConfig
-from maskprof.interruption import handled
+from maskprof.interruption import handled, held
 from maskprof.recording.session import discard
 from maskprof.results.journal import Journal
 from maskprof.results.lock import locked
 from maskprof.results.schema import Configuration, RunResult
-from maskprof.results.store import ResultStore, prepare, remove_drafts
+from maskprof.results.store import ResultStore, prepare, remove_drafts, within
 from maskprof.sweep.assembling import assemble
 from maskprof.sweep.collecting import Collected, Display
 from maskprof.sweep.in_process import Work, in_process
@@ -48,8 +48,9 @@ def run(config: RunConfig, display: Display) -> Outcome:
             collected = Collected(journal, display, config.resolved_trace_dir)
             interrupted = _take(work, collected, store)
         display.stage("saving")
-        result = assemble(work.subject, collected)
-        store.save(result)
+        with held():
+            result = assemble(work.subject, collected)
+            store.save(result)
     return Outcome(result=result, interrupted=interrupted)
 
 
@@ -96,8 +97,7 @@ def _journal(config: RunConfig, store: ResultStore, work: Work) -> Journal:
     identity = work.subject.identity
     if config.resume:
         return Journal.resume(store.journal_path, identity)
-    journal = Journal.create(store.journal_path, identity)
     if config.trace:
         for configuration in work.subject.configurations:
-            discard(config.resolved_trace_dir / configuration.name)
-    return journal
+            discard(within(config.resolved_trace_dir, configuration.name))
+    return Journal.create(store.journal_path, identity)

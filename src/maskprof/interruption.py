@@ -5,6 +5,7 @@ them raises `KeyboardInterrupt`, but not inside `held()`, where a sample is bein
 back; there it waits. The second one ends the process at once.
 """
 
+import faulthandler
 import os
 import signal
 import sys
@@ -20,10 +21,11 @@ STOP_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 AT_ONCE = "ended at once: every sample taken is in the journal; the same command with --resume goes on"
 
 # A pass that cannot be interrupted, since it is inside a call to native code, is given up after this.
-_GRACE_S = 5.0
+GRACE_S = 5.0
 # An exception that a model's own code swallowed is raised again this often.
 _AGAIN_S = 0.5
 _LOOK_EVERY_S = 0.5
+_STDERR = 2
 _SHOW_CURSOR = b"\x1b[?25h"
 
 
@@ -124,11 +126,18 @@ def _on_stop(_number: int, _frame: FrameType | None) -> None:
         raise KeyboardInterrupt
 
 
+def ignore_signals() -> None:
+    """For the end of a process: everything is saved, and an interruption would only spoil the exit code."""
+    if threading.current_thread() is threading.main_thread():
+        for number in STOP_SIGNALS:
+            signal.signal(number, signal.SIG_IGN)
+
+
 def end_at_once(code: int, sentence: str) -> None:
     """End the process now, whatever its threads are in, with a sentence on stderr; nothing is cleaned up."""
     cursor = _SHOW_CURSOR if sys.stderr.isatty() else b""
     # Past Python's own buffers, whose locks the code that was interrupted may hold.
-    os.write(2, cursor + f"maskprof: {sentence}\n".encode())
+    os.write(_STDERR, cursor + f"maskprof: {sentence}\n".encode())
     os._exit(code)
 
 
@@ -141,16 +150,19 @@ def _limited(limit_s: float | None, on_stuck: Callable[[], object] | None) -> It
         raise TimeLimitError
     done = threading.Event()
     _state.overdue = False
+    # Code that keeps even Python's threads from running is ended from outside of Python, with its stack on stderr.
+    faulthandler.dump_traceback_later(limit_s + 2 * GRACE_S, exit=True, file=_STDERR)
     before = signal.signal(signal.SIGALRM, _on_alarm)
     signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
     if on_stuck is not None:
         threading.Thread(
-            target=_watch, args=(time.monotonic() + limit_s + _GRACE_S, done, on_stuck), daemon=True
+            target=_watch, args=(time.monotonic() + limit_s + GRACE_S, done, on_stuck), daemon=True
         ).start()
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
+        faulthandler.cancel_dump_traceback_later()
         done.set()
         signal.signal(signal.SIGALRM, before)
     if _state.overdue:

@@ -46,25 +46,31 @@ def fail_under_a_profiler():
     if torch.autograd._profiler_enabled():
         raise RuntimeError("cannot be traced")
 
+def troubled(original, trouble, passes):
+    def forward(hidden):
+        nonlocal passes
+        if hidden.shape[1] > 2:
+            passes -= 1
+            if passes < 0:
+                trouble()
+        return original(hidden)
+    return forward
+
 class TroubledLlama(LlamaForCausalLM):
     def __init__(self, config):
         super().__init__(config)
-        trouble, block, passes = globals()[config.trouble], config.trouble_block, config.trouble_after
-        mlp = self.model.layers[block].mlp
-        original = mlp.forward
-        def forward(hidden):
-            nonlocal passes
-            if hidden.shape[1] > 2:
-                passes -= 1
-                if passes < 0:
-                    trouble()
-            return original(hidden)
-        mlp.forward = forward
+        for block, name in config.troubles.items():
+            mlp = self.model.layers[int(block)].mlp
+            mlp.forward = troubled(mlp.forward, globals()[name], config.trouble_after)
 """
 
 
-def save(folder: Path, trouble: str, *, block: int = BLOCKS - 1, after: int = 0) -> Path:
-    """Save a llama of 4 blocks whose `block` gets into `trouble` at a prefill, after so many good ones."""
+def save(folder: Path, trouble: str | dict[int, str], *, after: int = 0) -> Path:
+    """Save a llama of 4 blocks that gets into trouble at a prefill, after so many good ones.
+
+    The trouble is its last block's, or that of each block that is named.
+    """
+    troubles = {BLOCKS - 1: trouble} if isinstance(trouble, str) else trouble
     model = checkpoints.tiny_llama(num_hidden_layers=BLOCKS)
     model.save_pretrained(folder)
     checkpoints.word_tokenizer().save_pretrained(folder)
@@ -72,6 +78,6 @@ def save(folder: Path, trouble: str, *, block: int = BLOCKS - 1, after: int = 0)
     path = folder / "config.json"
     config = json.loads(path.read_text())
     config["auto_map"] = {"AutoModelForCausalLM": "troubled.TroubledLlama"}
-    config |= {"trouble": trouble, "trouble_block": block, "trouble_after": after}
+    config |= {"troubles": troubles, "trouble_after": after}
     path.write_text(json.dumps(config))
     return folder

@@ -1,17 +1,21 @@
 """`maskprof run`: measure and trace a model under masks, then show and save what it costs."""
 
 import argparse
+import atexit
+import gc
 import logging
 import sys
 import warnings
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
-from maskprof.interruption import EXIT_INTERRUPTED, handled
+from maskprof.interruption import EXIT_INTERRUPTED, handled, ignore_signals
+from maskprof.measuring.garbage import without_collection
 from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
 
@@ -50,10 +54,16 @@ def _run(args: argparse.Namespace) -> int:
         configurations_of(config, expected)
     open_picture(config.image)
 
-    from maskprof.experiment import run as run_experiment  # noqa: PLC0415
-    from maskprof.reports.console import print_result  # noqa: PLC0415
-    from maskprof.reports.progress import ProgressDisplay  # noqa: PLC0415
-    from maskprof.reports.tensorboard import write_events  # noqa: PLC0415
+    with without_collection():
+        from maskprof.experiment import run as run_experiment  # noqa: PLC0415
+        from maskprof.reports.console import print_result  # noqa: PLC0415
+        from maskprof.reports.progress import ProgressDisplay  # noqa: PLC0415
+        from maskprof.reports.tensorboard import write_events  # noqa: PLC0415
+
+    # What is left when the process ends goes with it: looking through it once more takes a second.
+    for last in (gc.freeze, ignore_signals):
+        atexit.unregister(last)
+        atexit.register(last)
 
     display = ProgressDisplay(stderr)
     try:
@@ -73,7 +83,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
-    lines = [("Results", f"{Path(config.output_dir)}/")]
+    output_dir = Path(config.output_dir)
+    lines = [("Results", f"{output_dir}/")]
+    if result.summary:
+        lines.append(("Report", f"maskprof report {quote(str(output_dir))}"))
     of_configuration = {item.configuration: item.trace for item in result.attribution if item.trace}
     if not of_configuration:
         return lines
@@ -82,7 +95,7 @@ def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
     first = of_configuration[next(masked, next(iter(of_configuration)))]
     return [
         *lines,
-        ("TensorBoard", f"tensorboard --logdir {config.resolved_trace_dir}"),
+        ("TensorBoard", f"maskprof view {config.resolved_trace_dir}"),
         ("Perfetto, Chrome", f"{first}  (ui.perfetto.dev, chrome://tracing)"),
     ]
 

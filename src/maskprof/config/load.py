@@ -24,6 +24,8 @@ def load_config(overrides: Mapping[str, object], toml_path: str | os.PathLike[st
     `active_block_indices` is one list of blocks or a list of such lists. Paths in the file are relative to
     the working directory, as on the command line.
 
+    The one setting that a file cannot turn on is `trust_remote_code`: a file may come from others.
+
     Raises:
         ConfigError: the file is missing, unreadable or no TOML; a key is unknown; a value has the wrong type
             or cannot be meant. The sentence names the file and the key.
@@ -31,6 +33,11 @@ def load_config(overrides: Mapping[str, object], toml_path: str | os.PathLike[st
     from_file: dict[str, Any] = {}
     if toml_path is not None:
         from_file = _converted(_read_toml(Path(toml_path)), str(toml_path))
+        if from_file.get("trust_remote_code"):
+            raise ConfigError(
+                f"{toml_path}: trust_remote_code: code of others runs only where the command line asks for it: "
+                "give --trust_remote_code there"
+            )
         # Checked on its own first, so that a bad value in the file is reported with the file's name.
         try:
             RunConfig(**from_file)

@@ -3,13 +3,14 @@
 import gc
 import logging
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from typing import Protocol
 
 import torch
 
+from maskprof.measuring.garbage import without_collection
 from maskprof.measuring.interleaving import Visit, visits
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import PassTimer, PassTimes
@@ -148,7 +149,7 @@ class Runner:
         if {(configuration.name, False), (configuration.name, reference)} & self._failed:
             return None
         try:
-            with self._masked_as(configuration, reference), _undisturbed():
+            with self._masked_as(configuration, reference), without_collection():
                 self._pass_of(configuration).run(steps, self._timer)
                 times = self._timer.times()
         except Exception as error:  # noqa: BLE001 - whatever a configuration does, the others go on
@@ -201,15 +202,3 @@ def _free_memory() -> None:
     gc.collect()
     if torch.cuda.is_available():
         torch.cuda.empty_cache()
-
-
-@contextmanager
-def _undisturbed() -> Iterator[None]:
-    """No garbage collection inside a sample: it would fall on whichever configuration is being timed."""
-    was_enabled = gc.isenabled()
-    gc.disable()
-    try:
-        yield
-    finally:
-        if was_enabled:
-            gc.enable()

@@ -15,10 +15,12 @@ import torch
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import ConfigError, ModelError
+from maskprof.models.gguf_once import read_once
 from maskprof.models.locate import ModelLocation, Source, check_model_path
 from maskprof.models.messages import first_sentence, one_sentence, quiet
 from maskprof.models.pictures import NO_IMAGE
 from maskprof.models.presets import PRESETS, preset_config
+from maskprof.models.remote_code import announce_code
 
 _log = logging.getLogger(__name__)
 
@@ -97,7 +99,8 @@ def load_model(config: RunConfig, device: torch.device) -> LoadedModel:
     """
     location = check_model_path(config)
     dtype = getattr(torch, config.dtype) if config.dtype else default_dtype(device)
-    with quiet(), one_sentence(location, config):
+    once = read_once() if location.source == "gguf" else nullcontext()
+    with quiet(), one_sentence(location, config), once:
         if location.source == "preset":
             return _from_preset(location, config, device, dtype)
         return _from_checkpoint(location, config, device, dtype)
@@ -137,6 +140,9 @@ def _from_checkpoint(
         described, _ = PreTrainedConfig.get_config_dict(where, **options)
         # The code that Molmo checkpoints bring is for older transformers; nothing of it is used.
         options["trust_remote_code"] = described.get("model_type") != "molmo"
+        if options["trust_remote_code"]:
+            in_directory = location.source == "directory"
+            announce_code(location.name, where, in_directory=in_directory, options=options)
     model_config = AutoConfig.from_pretrained(where, **options)
     # The GGUF reader draws its bar with plain tqdm, which no switch of transformers reaches.
     with redirect_stderr(StringIO()) if location.source == "gguf" else nullcontext():
@@ -146,6 +152,8 @@ def _from_checkpoint(
             dtype=dtype,
             attn_implementation=config.attn_implementation,
             output_loading_info=True,
+            # The library's own default, which is not left to it: a pickled file could run anything.
+            weights_only=True,
             **options,
         )
     if report["missing_keys"]:

@@ -12,6 +12,11 @@ from maskprof.config.schema import RunConfig
 from maskprof.errors import ConfigError, MaskprofError, ModelError
 from maskprof.models.locate import ModelLocation, preset_names
 
+_PICKLED = (
+    "its .bin file keeps pickled objects beside the weights, and they are not loaded since they can run anything; "
+    "save it as safetensors"
+)
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -76,4 +81,5 @@ def _as_ours(error: BaseException, location: ModelLocation, config: RunConfig) -
     if location.source == "preset":
         return ModelError(f"{where} cannot be built by the installed transformers: {first_sentence(error)}")
     kind = "GGUF file" if location.source == "gguf" else "checkpoint"
-    return ModelError(f"{where} is a {kind} that cannot be loaded: {first_sentence(error)}")
+    reason = _PICKLED if "weights only load failed" in text.lower() else first_sentence(error)
+    return ModelError(f"{where} is a {kind} that cannot be loaded: {reason}")

@@ -81,6 +81,11 @@ def latency_table(result: RunResult) -> Table | None:
         )
     else:
         notes.append("No share of the full model: no configuration with every block active was measured.")
+    if result.config.get("isolate"):
+        notes.append(
+            "One configuration after the other, each in a process of its own: what drifts on the machine "
+            "falls on some of them and not on others."
+        )
     return Table(
         title=f"Latency ({samples} per configuration)",
         columns=tuple(columns),

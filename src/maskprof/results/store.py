@@ -93,6 +93,25 @@ class ResultStore:
         return load_result(_text(self.result_path), str(self.result_path), attribution)
 
 
+def within(folder: Path, *names: str) -> Path:
+    """The path of a file or folder below `folder`, which it stays in: names are no paths, links lead nowhere else.
+
+    Raises:
+        ConfigError: it would lie elsewhere.
+    """
+    path = folder.joinpath(*names)
+    for name in names:
+        if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
+            raise ConfigError(f"{name!r} is no name for something in {folder}")
+    try:
+        stays = path.resolve().is_relative_to(folder.resolve())
+    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        stays = False
+    if not stays:
+        raise ConfigError(f"{path} is a link that leads out of {folder}: remove it, or choose another folder")
+    return path
+
+
 def prepare(output_dir: Path) -> None:
     """Make a folder and try whether it can be written to.
 
@@ -111,12 +130,16 @@ def prepare(output_dir: Path) -> None:
         raise ConfigError(
             f"{output_dir} cannot be written to: {error.strerror or error}; choose another folder"
         ) from None
+    except ValueError as error:  # a NUL in the name
+        raise ConfigError(f"{str(output_dir)!r} cannot be a folder: {error}") from None
 
 
 def remove_drafts(folder: Path) -> None:
     """Remove what a killed run left half-written in a folder or directly below; it must be locked."""
-    for draft in (*folder.glob(f"{_DRAFT_PREFIX}*"), *folder.glob(f"*/{_DRAFT_PREFIX}*")):
-        draft.unlink(missing_ok=True)
+    inner = [path for path in folder.iterdir() if path.is_dir() and not path.is_symlink()]
+    for place in (folder, *inner):
+        for draft in place.glob(f"{_DRAFT_PREFIX}*"):
+            draft.unlink(missing_ok=True)
 
 
 @contextmanager

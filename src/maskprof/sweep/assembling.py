@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from maskprof.analysis.attribution import attribute
+from maskprof.analysis.attribution import TraceAttribution, attribute
 from maskprof.analysis.circumstances import findings
 from maskprof.analysis.knob_fits import fit_knobs
 from maskprof.analysis.summary import closures, fit_lines, summarize
@@ -11,6 +11,17 @@ from maskprof.results.schema import Attribution, Configuration, Failure, PhaseCo
 from maskprof.sweep.collecting import Collected, failure_of
 from maskprof.sweep.setup import Subject
 from maskprof.traces.reader import read_trace
+
+
+def read_traces(collected: Collected) -> None:
+    """Read the traces that were not read yet, and attribute what they hold."""
+    for name, path in collected.traces.items():
+        if name in collected.found:
+            continue
+        try:
+            collected.found[name] = attribute(read_trace(path))
+        except Exception as error:  # noqa: BLE001 - no trace, however odd, may cost the clean figures
+            collected.found[name] = failure_of(name, "reading the trace", error)
 
 
 def assemble(subject: Subject, collected: Collected) -> RunResult:
@@ -24,10 +35,11 @@ def assemble(subject: Subject, collected: Collected) -> RunResult:
         for configuration, samples in of_configuration.items()
         if any(not sample.reference for sample in samples)
     )
-    failures = list(collected.failures)
+    read_traces(collected)
+    unreadable = [found for found in collected.found.values() if isinstance(found, Failure)]
     attribution = tuple(
-        _attribution(configuration, samples, collected.traces.get(configuration.name), failures)
-        for configuration, samples in of_configuration.items()
+        _attribution(c, samples, collected.traces.get(c.name), collected.found.get(c.name))
+        for c, samples in of_configuration.items()
     )
     return RunResult(
         config=subject.config.to_dict(),
@@ -39,23 +51,22 @@ def assemble(subject: Subject, collected: Collected) -> RunResult:
         fits=fit_lines(summaries, collected.samples),
         knob_fits=fit_knobs(summaries, collected.samples),
         attribution=tuple(item for item in attribution if item.trace or item.closure),
-        failures=tuple(failures),
+        failures=(*collected.failures, *unreadable),
         sittings=tuple(collected.sittings),
         findings=findings(subject.environment, collected.sittings, collected.samples, summaries),
     )
 
 
 def _attribution(
-    configuration: Configuration, samples: Sequence[Sample], path: Path | None, failures: list[Failure]
+    configuration: Configuration,
+    samples: Sequence[Sample],
+    path: Path | None,
+    found: TraceAttribution | Failure | None,
 ) -> Attribution:
     phases: tuple[PhaseCost, ...] = ()
     instrument, account = None, dict[str, int]()
-    try:
-        if path is not None:
-            found = attribute(read_trace(path))
-            phases, instrument, account = found.phases, found.instrument, found.account
-    except Exception as error:  # noqa: BLE001 - no trace, however odd, may cost the clean figures
-        failures.append(failure_of(configuration, "reading the trace", error))
+    if found is not None and not isinstance(found, Failure):
+        phases, instrument, account = found.phases, found.instrument, found.account
     return Attribution(
         configuration=configuration.name,
         trace=None if path is None else str(path),

@@ -20,9 +20,10 @@ from maskprof.config.schema import RunConfig
 from maskprof.errors import MaskprofError
 from maskprof.results.circumstances import Sitting
 from maskprof.results.schema import Configuration, Failure, Sample
-from maskprof.sweep.in_process import InProcess
+from maskprof.sweep.clean import measure
 from maskprof.sweep.limits import Limits
 from maskprof.sweep.setup import set_up
+from maskprof.sweep.tracing import trace
 
 _SET_PARENT_DEATH_SIGNAL = 1  # PR_SET_PDEATHSIG of <sys/prctl.h>
 
@@ -35,7 +36,7 @@ class Said(StrEnum):
     READY = "ready"  # a Subject
     REFUSED = "refused"  # a MaskprofError
     WARMUP = "warmup"  # a Configuration
-    SAMPLE = "sample"  # a Sample; answered when it is written down, and so are the next two
+    SAMPLE = "sample"  # a Sample; answered when it is written down, as are the next two
     FAILURE = "failure"  # a Failure
     TRACE = "trace"  # a Configuration and a Path
     SITTING = "sitting"  # a Sitting
@@ -127,15 +128,15 @@ def main(descriptor: int) -> None:
 
 def _run(connection: Connection, config: RunConfig) -> None:
     relay = Relay(connection)
-    work = InProcess(set_up(config, relay))
-    connection.send((Said.READY, work.subject))
+    setup = set_up(config, relay)
+    connection.send((Said.READY, setup.subject))
     order: Order = connection.recv()
     relay.samples, relay.traces = order.samples, order.traces
-    configurations = [c for c in work.subject.configurations if c.name == order.configuration]
+    configurations = [c for c in setup.subject.configurations if c.name == order.configuration]
     # Where it cannot be interrupted, the parent ends this process.
     limits = Limits(config.timeout_per_config, None)
-    work.measure(configurations, relay, limits)
-    work.trace(configurations, relay, limits)
+    measure(setup, configurations, relay, limits)
+    trace(setup, configurations, relay, limits)
     connection.send((Said.DONE, None))
 
 

@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from maskprof.analysis.attribution import TraceAttribution
 from maskprof.interruption import held
 from maskprof.results.circumstances import Sitting
 from maskprof.results.journal import Journal
 from maskprof.results.schema import HUNG_STAGE, Configuration, Failure, Sample
+from maskprof.results.store import within
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +48,15 @@ class Collector(Protocol):
 
 @dataclass(slots=True)
 class Collected:
-    """All of a run, what its journal held before included."""
+    """All of a run, what its journal held before included.
+
+    Attributes:
+        journal, display: where everything is written down and shown.
+        trace_dir: where the traces lie, each in the folder of its configuration.
+        samples, failures: in the order of happening.
+        traces: by the name of the configuration.
+        found: what the traces that were read already tell, or why they could not be read.
+    """
 
     journal: Journal
     display: Display
@@ -54,6 +64,7 @@ class Collected:
     samples: list[Sample] = field(init=False)
     failures: list[Failure] = field(init=False)
     traces: dict[str, Path] = field(init=False)
+    found: dict[str, TraceAttribution | Failure] = field(init=False, default_factory=dict)
     sittings: list[Sitting] = field(init=False, default_factory=list)
 
     def __post_init__(self) -> None:
@@ -61,7 +72,7 @@ class Collected:
         self.samples = list(contents.samples)
         # What failed before is tried again, but not what would hang the process again.
         self.failures = [failure for failure in contents.failures if failure.stage == HUNG_STAGE]
-        there = {name: self.trace_dir / name / file for name, file in contents.traces.items()}
+        there = {name: within(self.trace_dir, name, file) for name, file in contents.traces.items()}
         self.traces = {name: path for name, path in there.items() if path.is_file()}
 
     @property
@@ -100,9 +111,9 @@ class Collected:
         self.sittings.append(sitting)
 
 
-def failure_of(configuration: Configuration, stage: str, error: BaseException) -> Failure:
+def failure_of(configuration: str, stage: str, error: BaseException) -> Failure:
     """An error as what is stored of it."""
-    return Failure(configuration=configuration.name, stage=stage, error=f"{type(error).__name__}: {error}")
+    return Failure(configuration=configuration, stage=stage, error=f"{type(error).__name__}: {error}")
 
 
 def counts(samples: Iterable[Sample]) -> dict[str, int]:

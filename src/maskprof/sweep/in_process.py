@@ -8,7 +8,7 @@ from maskprof.config.schema import RunConfig
 from maskprof.interruption import held
 from maskprof.results.schema import Configuration
 from maskprof.sweep.clean import measure
-from maskprof.sweep.collecting import Collector, Display
+from maskprof.sweep.collecting import Collected, Display
 from maskprof.sweep.limits import Limits
 from maskprof.sweep.setup import Setup, Subject, set_up
 from maskprof.sweep.tracing import trace
@@ -20,10 +20,10 @@ class Work(Protocol):
     @property
     def subject(self) -> Subject: ...
 
-    def measure(self, configurations: Sequence[Configuration], collector: Collector, limits: Limits) -> None:
+    def measure(self, configurations: Sequence[Configuration], collected: Collected, limits: Limits) -> None:
         """Take the clean samples that are missing."""
 
-    def trace(self, configurations: Sequence[Configuration], collector: Collector, limits: Limits) -> None:
+    def trace(self, configurations: Sequence[Configuration], collected: Collected, limits: Limits) -> None:
         """Record the traces that are missing."""
 
 
@@ -38,15 +38,15 @@ class InProcess:
     def subject(self) -> Subject:
         return self._setup.subject
 
-    def measure(self, configurations: Sequence[Configuration], collector: Collector, limits: Limits) -> None:
+    def measure(self, configurations: Sequence[Configuration], collected: Collected, limits: Limits) -> None:
         """Take the clean samples that are missing; an interruption breaks in between passes or inside one."""
         with held():
-            measure(self._setup, configurations, collector, limits)
+            measure(self._setup, configurations, collected, limits)
 
-    def trace(self, configurations: Sequence[Configuration], collector: Collector, limits: Limits) -> None:
+    def trace(self, configurations: Sequence[Configuration], collected: Collected, limits: Limits) -> None:
         """Record the traces that are missing; a trace that is being written is finished first."""
         with held():
-            trace(self._setup, configurations, collector, limits)
+            trace(self._setup, configurations, collected, limits)
 
 
 @contextmanager

@@ -19,19 +19,17 @@ from typing import Any
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import ModelError, ResultError
-from maskprof.interruption import STOP_SIGNALS, held, interruptible
+from maskprof.interruption import GRACE_S, STOP_SIGNALS, held, interruptible
 from maskprof.results.journal import differences
 from maskprof.results.schema import PROCESS_STAGE, Configuration, Failure
+from maskprof.sweep.assembling import read_traces
 from maskprof.sweep.child import Order, Said, words
 from maskprof.sweep.clean import missing, plan_of
-from maskprof.sweep.collecting import Collector, Display
+from maskprof.sweep.collecting import Collected, Display
 from maskprof.sweep.limits import Limits, too_long
 from maskprof.sweep.setup import Subject
 
 _log = logging.getLogger(__name__)
-
-# A child ends a pass that takes too long itself, and is only ended where it cannot.
-_GRACE_S = 5.0
 
 
 class Isolated:
@@ -45,9 +43,9 @@ class Isolated:
         """
         self._config, self._display = config, display
         self._told: set[str] = set()
-        self._child: _Child | None = None
+        self._child: _Child | None = _Child(config)
         try:
-            self._subject = self._loaded()
+            self._subject = self._loaded(self._child)
         except _EndedError as ended:
             raise ModelError(f"--model_path: the process that loads it {ended}") from None
         except BaseException:
@@ -58,26 +56,26 @@ class Isolated:
     def subject(self) -> Subject:
         return self._subject
 
-    def measure(self, configurations: Sequence[Configuration], collector: Collector, limits: Limits) -> None:
+    def measure(self, configurations: Sequence[Configuration], collected: Collected, limits: Limits) -> None:
         """Measure and, in the same process, trace what is missing of each configuration."""
-        plan = plan_of(self._config, configurations, collector.samples)
-        collector.display.start(missing(plan, configurations), len(configurations))
+        plan = plan_of(self._config, configurations, collected.samples)
+        collected.display.start(missing(plan, configurations), len(configurations))
         for configuration in configurations:
-            lacks_trace = self._config.trace and configuration.name not in collector.traces
+            lacks_trace = self._config.trace and configuration.name not in collected.traces
             if not missing(plan, [configuration]) and not lacks_trace:
                 continue
             try:
                 with held():
-                    self._run_one(configuration, collector, limits.limit_s)
+                    self._run_one(configuration, collected, limits.limit_s)
             except _EndedError as ended:
                 error = f"the process of this configuration {ended}"
-                collector.on_failure(
+                collected.on_failure(
                     Failure(configuration=configuration.name, stage=PROCESS_STAGE, error=error)
                 )
             finally:
                 self.close()
 
-    def trace(self, _configurations: Sequence[Configuration], _collector: Collector, _limits: Limits) -> None:
+    def trace(self, _configurations: Sequence[Configuration], _collected: Collected, _limits: Limits) -> None:
         """Nothing is left to do: each process has traced what it measured."""
 
     def close(self) -> None:
@@ -86,41 +84,43 @@ class Isolated:
             self._child.end()
             self._child = None
 
-    def _run_one(self, configuration: Configuration, collector: Collector, limit_s: float | None) -> None:
+    def _run_one(self, configuration: Configuration, collected: Collected, limit_s: float | None) -> None:
         if self._child is None:
+            self._child = _Child(self._config)
+            # While it loads nothing is timed: the only moment at which reading a trace disturbs nobody.
+            read_traces(collected)
             with interruptible():
-                subject = self._loaded()
+                subject = self._loaded(self._child)
             if changed := differences(self._subject.identity, subject.identity):
                 raise ResultError(
                     f"the model or the machine changed while the run went on: {'; '.join(changed)}"
                 )
         child = self._child
-        assert child is not None
         child.send(
             Order(
                 configuration=configuration.name,
-                samples=list(collector.samples),
-                traces=dict(collector.traces),
+                samples=list(collected.samples),
+                traces=dict(collected.traces),
             )
         )
-        until_s = None if limit_s is None else time.monotonic() + limit_s + _GRACE_S
+        # It ends a pass that takes too long itself; where it cannot, it is ended.
+        until_s = None if limit_s is None else time.monotonic() + limit_s + GRACE_S
         try:
             while True:
                 with interruptible():
                     has_said = child.has_said(None if until_s is None else until_s - time.monotonic())
                 if not has_said:
                     raise _EndedError(f"was ended: {too_long(limit_s or 0)}")
-                if self._take(child, collector):
+                if self._take(child, collected):
                     return
         except KeyboardInterrupt:
             # A sample that is measured and on its way counts.
             while child.has_said(0):
-                self._take(child, collector)
+                self._take(child, collected)
             raise
 
-    def _loaded(self) -> Subject:
-        """Start a process and wait for what it loads."""
-        child = self._child = _Child(self._config)
+    def _loaded(self, child: "_Child") -> Subject:
+        """Wait until a process has loaded."""
         while True:
             what, value = child.receive()
             if what == Said.READY:
@@ -130,7 +130,7 @@ class Isolated:
                 raise value
             self._show(what, value)
 
-    def _take(self, child: "_Child", collector: Collector) -> bool:
+    def _take(self, child: "_Child", collected: Collected) -> bool:
         """Take the next thing that a process says; whether it was the last one."""
         what, value = child.receive()
         if what == Said.DONE:
@@ -138,17 +138,17 @@ class Isolated:
         if what == Said.REFUSED:
             raise value
         if what == Said.WARMUP:
-            collector.on_warmup(value)
+            collected.on_warmup(value)
         elif what == Said.SAMPLE:
-            collector.on_sample(value)
+            collected.on_sample(value)
             child.send(None)
         elif what == Said.FAILURE:
-            collector.on_failure(value)
+            collected.on_failure(value)
             child.send(None)
         elif what == Said.SITTING:
-            collector.on_sitting(value)
+            collected.on_sitting(value)
         elif what == Said.TRACE:
-            collector.on_trace(*value)
+            collected.on_trace(*value)
             child.send(None)
         else:
             self._show(what, value)

@@ -56,8 +56,8 @@ def give_up(
 ) -> None:
     """End the process, whose main thread hangs in a pass of this configuration; what was measured is saved first."""
     name = configuration.name
-    error = f"{too_long(config.timeout_per_config or 0)}, inside native code that does not return"
-    sentence = f"{name} hangs in native code, which nothing but the end of the process can stop; "
+    error = f"{too_long(config.timeout_per_config or 0)}, and no exception reaches it"
+    sentence = f"{name} hangs where no exception reaches it, and only the end of the process stops it; "
     try:
         collected.on_failure(Failure(configuration=name, stage=HUNG_STAGE, error=error))
         save()

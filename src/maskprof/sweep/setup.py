@@ -11,6 +11,7 @@ import torch
 from maskprof.config.knobs import Knobs
 from maskprof.config.schema import RunConfig
 from maskprof.measuring.environment import describe_environment
+from maskprof.measuring.garbage import without_collection
 from maskprof.measuring.phases import GreedyPass
 from maskprof.models.blocks import find_blocks
 from maskprof.models.experts import active_experts
@@ -87,7 +88,8 @@ def set_up(config: RunConfig, display: Display) -> Setup:
     """
     device = resolve_device(config.device)
     display.stage("loading the model")
-    loaded = load_model(config, device)
+    with without_collection():
+        loaded = load_model(config, device)
     total = len(find_blocks(loaded.model))
     configurations = configurations_of(config, total)
     for k in config.moe_top_k:
