@@ -181,7 +181,7 @@ class SlowFlags(in_place.Flags):
 @contextmanager
 def slow_masks(planted: Planted) -> Iterator[None]:
     """While entered, `BlockMaskWrapper` reads its mask slowly."""
-    from maskprof.skipping import wrapper  # noqa: PLC0415
+    from maskprof.skipping import wrapper
 
     SlowFlags.planted = planted
     before, wrapper.Flags = wrapper.Flags, SlowFlags

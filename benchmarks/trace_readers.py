@@ -39,8 +39,8 @@ def text_bytes(path: str) -> int:
 
 
 def maskprof() -> Callable[[str], Parts]:
-    from maskprof.analysis.analyze import analyze  # noqa: PLC0415
-    from maskprof.traces.reader import read_trace  # noqa: PLC0415
+    from maskprof.analysis.analyze import analyze
+    from maskprof.traces.reader import read_trace
 
     def run(path: str) -> Parts:
         start = time.perf_counter()
@@ -56,7 +56,7 @@ def hta() -> Callable[[str], Parts]:
     """HolisticTraceAnalysis as its users call it: one rank, kernel breakdown, no plots."""
     warnings.simplefilter("ignore")
     logging.disable(logging.CRITICAL)
-    from hta.trace_analysis import TraceAnalysis  # noqa: PLC0415
+    from hta.trace_analysis import TraceAnalysis
 
     def run(path: str) -> Parts:
         with contextlib.redirect_stdout(io.StringIO()):
@@ -71,7 +71,7 @@ def hta() -> Callable[[str], Parts]:
 
 def orjson() -> Callable[[str], Parts]:
     """Plain orjson: the text becomes dictionaries, and nothing else is done."""
-    import orjson as library  # noqa: PLC0415
+    import orjson as library
 
     def run(path: str) -> Parts:
         start = time.perf_counter()
@@ -83,8 +83,8 @@ def orjson() -> Callable[[str], Parts]:
 
 def bare() -> Callable[[str], Parts]:
     """A bare typed decode: the whole text at once into objects, and those into ten columns. Nothing is checked."""
-    import msgspec  # noqa: PLC0415
-    import numpy as np  # noqa: PLC0415
+    import msgspec
+    import numpy as np
 
     class Args(msgspec.Struct, frozen=True, gc=False):
         correlation: Any = -1

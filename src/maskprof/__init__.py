@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
-    from maskprof.analysis.analyze import analyze
     from maskprof.errors import (
         ConfigError,
         MaskError,
@@ -20,6 +19,7 @@ if TYPE_CHECKING:
     )
     from maskprof.masks.mask import BlockMask
     from maskprof.models.blocks import find_blocks
+    from maskprof.notebook import analyze, diff, load_result
     from maskprof.skipping.wrapper import BlockMaskWrapper
     from maskprof.traces.finding import find_traces
     from maskprof.traces.reader import read_trace, read_traces
@@ -33,9 +33,11 @@ _HOMES = {
     "ModelError": "maskprof.errors",
     "ResultError": "maskprof.errors",
     "TraceError": "maskprof.errors",
-    "analyze": "maskprof.analysis.analyze",
+    "analyze": "maskprof.notebook",
+    "diff": "maskprof.notebook",
     "find_blocks": "maskprof.models.blocks",
     "find_traces": "maskprof.traces.finding",
+    "load_result": "maskprof.notebook",
     "read_trace": "maskprof.traces.reader",
     "read_traces": "maskprof.traces.reader",
 }
@@ -51,8 +53,10 @@ __all__ = [
     "TraceError",
     "__version__",
     "analyze",
+    "diff",
     "find_blocks",
     "find_traces",
+    "load_result",
     "read_trace",
     "read_traces",
 ]

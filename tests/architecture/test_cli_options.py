@@ -1,7 +1,8 @@
-"""The flags of `maskprof run` are what scripts and people rely on: none goes, changes or comes unnoticed."""
+"""The flags of commands are what scripts and people rely on: none goes, changes or comes unnoticed."""
 
 import argparse
 from dataclasses import fields
+from importlib import import_module
 
 import pytest
 
@@ -36,6 +37,9 @@ FLAGS = {
     "trace": ([], True, True),
     "trace_dir": (["tr"], "tr", None),
     "trace_steps": (["2"], 2, 4),
+    "trace_shapes": ([], True, False),
+    "trace_stacks": ([], True, False),
+    "trace_memory": ([], True, False),
     "resume": ([], True, False),
     "timeout_per_config": (["2.5"], 2.5, None),
     "isolate": ([], True, False),
@@ -105,3 +109,23 @@ def test_nothing_given_is_the_default_run(parser):
 @pytest.mark.parametrize(("words", "level"), [(["-v"], 1), (["-vv"], 2), (["--verbose"], 1)])
 def test_verbosity(parser, words, level):
     assert parser.parse_args(words).verbose == level
+
+
+TRACE_FLAGS = {"--within", "--max_text_bytes", "--json", "--csv", "--markdown", "--top"}
+
+
+@pytest.mark.parametrize(
+    ("command", "flags", "positional"),
+    [
+        ("analyze", TRACE_FLAGS | {"--peaks"}, ["traces"]),
+        ("diff", TRACE_FLAGS | {"--threshold"}, ["a", "b"]),
+    ],
+)
+def test_the_flags_of_what_reads_traces_are_exactly_these(command, flags, positional):
+    parser = CommandParser(prog=f"maskprof {command}")
+    import_module(f"maskprof.cli.{command}").add_arguments(parser)
+    assert shown_flags(parser) == flags | {"--help"}
+    assert [action.dest for action in parser._actions if not action.option_strings] == positional
+    given = parser.parse_args(["t.json"] * len(positional))
+    assert (given.top, given.json, given.csv, given.markdown, given.within) == (10, None, None, None, None)
+    assert parser.parse_args([*["t.json"] * len(positional), "--max-text-bytes", "5"]).max_text_bytes == 5

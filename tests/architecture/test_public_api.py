@@ -19,8 +19,10 @@ NAMES = [
     "TraceError",
     "__version__",
     "analyze",
+    "diff",
     "find_blocks",
     "find_traces",
+    "load_result",
     "read_trace",
     "read_traces",
 ]

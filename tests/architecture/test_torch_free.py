@@ -7,6 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.support.traces import TraceBuilder
+
 SOURCE = Path(__file__).parents[2] / "src"
 HEAVY = {"torch", "transformers", "pandas"}
 READING_HALF = (
@@ -65,7 +67,29 @@ def test_the_bare_command_starts_fast(flags):
     assert not imported_after(code) & (HEAVY | THIRD_PARTY)
 
 
-@pytest.mark.parametrize("command", ["run", "models", "doctor"])
+@pytest.mark.parametrize(
+    "command", ["run", "models", "analyze", "compare", "diff", "doctor", "report", "view"]
+)
 def test_the_help_of_a_command_imports_no_torch(command):
     code = f"from maskprof.cli.main import main\nassert main([{command!r}, '--help']) == 0"
     assert not imported_after(code) & HEAVY
+
+
+@pytest.mark.parametrize("command", ["analyze", "diff"])
+def test_the_help_of_what_reads_traces_imports_next_to_nothing(command):
+    code = f"from maskprof.cli.main import main\nassert main([{command!r}, '--help']) == 0"
+    assert not imported_after(code) & (HEAVY | THIRD_PARTY)
+
+
+@pytest.mark.parametrize("output", ["--json", "--markdown", None])
+@pytest.mark.parametrize("command", ["analyze", "diff"])
+def test_reading_traces_imports_only_what_it_needs(tmp_path, command, output):
+    path = TraceBuilder().op("aten::mm", 0, 10).write(tmp_path / "trace.json.gz")
+    words = [
+        command,
+        *[str(path)] * (1 if command == "analyze" else 2),
+        *([] if output is None else [output, "-"]),
+    ]
+    loaded = imported_after(f"from maskprof.cli.main import main\nassert main({words!r}) == 0")
+    assert not loaded & (HEAVY | {"tensorboard", "jinja2", "PIL"})
+    assert ("rich" in loaded) == (output is None)

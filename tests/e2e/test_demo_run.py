@@ -12,6 +12,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
 from tests.e2e.command import STATISTICS, Finished, maskprof, range_counts, read_result, traces_in
+from tests.support.trace_checks import check_trace
 
 pytestmark = pytest.mark.e2e
 
@@ -143,6 +144,13 @@ def test_each_trace_has_the_ranges_of_its_mask(demo, active):
     assert counts == expected
 
 
+def test_each_trace_can_be_read_by_every_viewer(demo):
+    for active, name in NAMES.items():
+        (trace,) = (demo.trace_dir / name).glob("*.pt.trace.json.gz")
+        events = check_trace(trace)
+        assert {e["args"]["blocks"] for e in events if e["ph"] == "C"} == {0, active}
+
+
 def test_the_attribution_has_every_block_in_both_phases(demo):
     assert [entry["configuration"] for entry in demo.attribution] == list(NAMES.values())
     for entry, active in zip(demo.attribution, NAMES, strict=True):
@@ -201,9 +209,10 @@ def test_the_tables_and_the_ways_on_are_printed(demo):
     for title in ("Latency (", "What a skipped block costs", "The skip path measured twice", "Latency over"):
         assert sum(line.startswith(title) for line in lines) == 1, title
     assert any("████░░░░░░░░░░░░" in line for line in lines)
-    results, tensorboard, trace = (re.split(r"  +", line)[1:] for line in lines[-3:])
+    results, report, tensorboard, trace = (re.split(r"  +", line)[1:] for line in lines[-4:])
     assert (demo.cwd / results[0]).resolve() == demo.output_dir
-    assert tensorboard == ["tensorboard --logdir traces/transformer_blocks_mask"]
+    assert report == ["maskprof report results/transformer_blocks_mask"]
+    assert tensorboard == ["maskprof view traces/transformer_blocks_mask"]
     assert demo.cwd / trace[0] in traces_in(demo.trace_dir).values()
     assert "ui.perfetto.dev" in trace[1]
     assert "chrome://tracing" in trace[1]
@@ -213,7 +222,7 @@ def test_pipes_get_plain_lines_of_80(demo):
     for text in (demo.said.out, demo.said.err):
         assert not re.search(r"[\x00-\x08\x0b-\x1f\x7f]", text)
     # The lines that say where things are stay whole, so that they can be copied.
-    tables = demo.said.out.splitlines()[:-3]
+    tables = demo.said.out.splitlines()[:-4]
     assert max(map(len, tables)) <= 80
 
 

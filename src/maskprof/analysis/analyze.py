@@ -36,12 +36,18 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         gap = None
         ranges, whole = ranges[:-1], ranges[-1].breakdown
     account = trace_account(evidence, whole)
-    scope, scope_launches = trace, launches
-    if within is not None:
+    scope, scope_launches, found = trace, launches, (evidence.work, evidence.calls)
+    # The evidence is as large as the trace's own columns, and the steps that follow need room too.
+    del evidence
+    if within is None:
+        against_peaks = roofline(scope, scope_launches, peaks, found)
+        del found
+    else:
+        del found
         scope = narrowed(trace, launches, within)
         scope_launches = link_launches(scope)
+        against_peaks = roofline(scope, scope_launches, peaks)
     blocks = find_blocks_in(scope, scope_launches)
-    against_peaks = roofline(scope, scope_launches, peaks)
     return TraceSummary(
         facts=facts,
         headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),

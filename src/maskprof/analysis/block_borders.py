@@ -21,19 +21,13 @@ class RunBorders:
     """Borders of the blocks in each run: where each begins, and where the last one ends.
 
     Attributes:
-        whole: of whole steps; shape (steps, blocks + 1).
-        cut: of steps that the window cuts off, and of the blocks in them that are whole.
+        runs: an array per run; shape (blocks + 1,) each. Borders may lie before the beginning of the sequence or
+            after its end, where the window cuts off a block.
         regular: how many blocks are regular.
     """
 
-    whole: Int64s
-    cut: tuple[Int64s, ...]
+    runs: tuple[Int64s, ...]
     regular: int
-
-    @property
-    def rank(self) -> tuple[int, int]:
-        """By what the best of several is chosen: blocks in whole steps, then regular ones."""
-        return self.whole.shape[0] * (self.whole.shape[1] - 1), self.regular
 
 
 def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) -> RunBorders | str:
@@ -43,74 +37,48 @@ def borders_of_runs(sequence: KernelSequence, runs: AnchoredRuns, rules: Rules) 
     after the last anchor with those after the others. As many as are alike belong to the anchors' own
     blocks. If hardly any are, the first or last anchor is no block's.
     """
-    lengths, of_run = np.unique(runs.count, return_inverse=True)
-    usual = int(lengths[np.argmax(np.bincount(of_run, weights=runs.count))])
-    lead, follow = _agreements(sequence, runs, usual)
-    if lead + follow > (2.0 - rules.missing) * len(runs.typical):
+    length = len(runs.typical)
+    lead, follow = _agreements(sequence, runs)
+    if lead + follow > (2.0 - rules.missing) * length:
         return "some of the blocks lack what the others repeat"
-    lead, follow = min(lead, len(runs.typical) - 1), min(follow, len(runs.typical))
-    missing = 1.0 - (lead + follow) / len(runs.typical)
+    lead, follow = min(lead, length - 1), min(follow, length)
+    missing = 1.0 - (lead + follow) / length
     if rules.missing < missing < 1.0 - rules.missing:
         return "where the first block begins and the last one ends cannot be told"
     closed = missing <= rules.missing
-    lead = _lead(sequence, runs.typical, lead, len(runs.typical) - follow if closed else -follow)
+    lead = _lead(sequence, runs.typical, lead, length - follow if closed else -follow)
     begin = _begins(sequence, runs, lead)
-    # The anchor of the last block of each run.
+    # The anchor of the last block of each run; a run of one anchor may have no block.
     last = runs.first + runs.count - (1 if closed else 2)
     end = _ends(sequence, runs, lead, np.maximum(last, runs.first))
-    blocks = usual if closed else usual - 1
-    if blocks < rules.fewest_blocks:
-        return f"what repeats does so fewer than {rules.fewest_blocks} times in a row"
-    unbegun = _begins_with_trace(sequence, runs)
-    size = len(sequence.tokens)
-    block = np.roll(runs.typical, lead)
-    whole, cut = [], []
-    for number, (first, count) in enumerate(zip(runs.first.tolist(), runs.count.tolist(), strict=True)):
-        borders = np.append(begin[first : last[number] + 1], end[number])
-        before, after = sequence.tokens[: max(int(borders[0]), 0)], sequence.tokens[int(borders[-1]) :]
-        at_start = number == 0 and _is_part(sequence, before[::-1], block[::-1])
-        at_end = number == len(runs.count) - 1 and _is_part(sequence, after, block)
-        # Up to one kernel may be missing: the norm that the first or last block has elsewhere.
-        inside = (borders[:-1] >= -1) & (borders[1:] <= size + 1)
-        borders = np.clip(borders, 0, size)
-        if count == usual and inside.all() and not (number == 0 and unbegun):
-            whole.append(borders)
-        elif (at_start or at_end) and count <= usual:
-            at = np.flatnonzero(inside)
-            if len(at):
-                cut.append(borders[at[0] : at[-1] + 2])
-        elif count != usual:
-            found = ", ".join(str(length) for length in lengths.tolist()[:6])
-            return f"steps have different numbers of blocks ({found})"
-    if not whole:
-        return "no step lies wholly within the trace"
-    return RunBorders(whole=np.array(whole, dtype=np.int64), cut=tuple(cut), regular=runs.regular)
+    borders = [
+        np.append(begin[first : final + 1], end[number])
+        for number, (first, final) in enumerate(zip(runs.first.tolist(), last.tolist(), strict=True))
+        if final >= first
+    ]
+    return RunBorders(runs=tuple(borders), regular=runs.regular)
 
 
-def _is_part(sequence: KernelSequence, kernels: Int64s, block: Int64s) -> bool:
-    """Whether what lies between a run and the edge of the window is no more than a part of a block."""
-    return len(kernels) < len(block) and _aligned(sequence, kernels, block)[0] == len(kernels)
-
-
-def _agreements(sequence: KernelSequence, runs: AnchoredRuns, usual: int) -> tuple[int, int]:
-    """How many kernels agree before the first and from the last anchor of a step of `usual` anchors.
+def _agreements(sequence: KernelSequence, runs: AnchoredRuns) -> tuple[int, int]:
+    """How many kernels agree before the first and from the last anchor of a step of the commonest length.
 
     They are compared with two blocks: what agrees with most of the second is a block that has no anchor.
     """
-    twice, anchors = np.tile(runs.typical, 2), runs.anchors
-    found: list[tuple[int, int]] = []
-    for first in runs.first[runs.count == usual][:_RUNS_ASKED].tolist():
-        begin, end = int(anchors[first]), int(anchors[first + usual - 1])
+    lengths, of_run = np.unique(runs.count, return_inverse=True)
+    usual = int(lengths[np.argmax(np.bincount(of_run, weights=runs.count))])
+    twice = np.tile(runs.typical, 2)
+    first = runs.anchors[runs.first[runs.count == usual]]
+    last = runs.anchors[runs.first[runs.count == usual] + usual - 1]
+    leads: Counter[int] = Counter()
+    follows: Counter[int] = Counter()
+    # The first step may have begun before the trace, and the last one end after it.
+    for begin in (first[1:] if len(first) > 1 else first)[:_RUNS_ASKED].tolist():
         actual = sequence.tokens[max(0, begin - 2 * len(twice)) : begin][::-1]
+        leads[_aligned(sequence, actual, twice[:0:-1])[1]] += 1
+    for end in (last[:-1] if len(last) > 1 else last)[:_RUNS_ASKED].tolist():
         following = sequence.tokens[end : end + 2 * len(twice)]
-        found.append((_aligned(sequence, actual, twice[:0:-1])[1], _aligned(sequence, following, twice)[1]))
-    return Counter(found).most_common(1)[0][0]
-
-
-def _begins_with_trace(sequence: KernelSequence, runs: AnchoredRuns) -> bool:
-    """Whether all that comes before the first anchor agrees with a block, so that the step may have begun before."""
-    before = sequence.tokens[: runs.anchors[0]][::-1]
-    return _aligned(sequence, before, np.tile(runs.typical, 2)[:0:-1])[0] == len(before)
+        follows[_aligned(sequence, following, twice)[1]] += 1
+    return leads.most_common(1)[0][0], follows.most_common(1)[0][0]
 
 
 def _lead(sequence: KernelSequence, typical: Int64s, most: int, least: int) -> int:

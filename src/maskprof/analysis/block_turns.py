@@ -13,12 +13,16 @@ from numpy.typing import NDArray
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
+from maskprof.analysis.narrow import slices
 from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
 
 Floats = NDArray[np.float64]
+
+# So many events are dealt with at once.
+_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -98,8 +102,8 @@ class _Work:
 
     Attributes:
         step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
-        kernel_turn, kernel_category, kernel_dur_us: of each kernel launched inside a turn: which turn's, a code of
-            `categories`, how long it ran; shape (kernels,).
+        kernels_in_turns: of kernels launched inside a turn, in pieces: which turn's, a code of `categories`, the
+            duration in nanoseconds.
         has_device: whether the trace has device events at all.
     """
 
@@ -113,52 +117,72 @@ class _Work:
     copies: Int64s
     operators: Int64s
     bubble_us: Floats
-    kernel_turn: Int32s
-    kernel_category: NDArray[Any]
-    kernel_dur_us: Floats
+    kernels_in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]]
     categories: tuple[str, ...]
     has_device: bool
 
 
 def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     events, count = trace.events, len(turns.turn)
-    kernel_flags = device_kinds(trace, launches.device_rows) == Kind.KERNEL
-    all_us = events.dur_ns[launches.device_rows] / 1000.0
-    linked = launches.linked
-    # The calls are looked up once each: one launch of a graph starts thousands of events.
-    calls, call_of = np.unique(launches.launch_rows[linked], return_inverse=True)
-    call_turn, call_step = _owners(trace, turns, calls)
-    turn, is_kernel, dur_us = call_turn[call_of], kernel_flags[linked], all_us[linked]
-    kernel_us = np.where(is_kernel, dur_us, 0.0)
-
-    operator_rows = trace.rows_in((OPERATOR,))
-    operator_rows = operator_rows[~turns.ours[events.name[operator_rows]]]
-    operator_turn, _ = _owners(trace, turns, operator_rows)
-
     skipped = turns.turns
     skipped = skipped[turns.active[skipped] == 0]
     bubble_us = np.zeros(count)
     bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
 
+    # The calls are looked up once each: one launch of a graph starts thousands of events.
+    calls = np.unique(launches.launch_rows[launches.linked].astype(np.int32))
+    call_turn, call_step = np.full((2, len(calls)), -1, dtype=np.int32)
+    for piece in slices(len(calls), _PIECE):
+        call_turn[piece], call_step[piece] = _owners(trace, turns, calls[piece].astype(np.int64))
+
     category, names = device_categories(trace, launches)
-    in_turn = is_kernel & (turn >= 0)
+    us = {name: np.zeros(count) for name in ("kernels", "step_kernels", "copies")}
+    kernels, copies = np.zeros((2, count), dtype=np.int64)
+    all_kernel_us = 0.0
+    in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]] = []
+    for piece in slices(len(launches.device_rows), _PIECE):
+        rows, launch = launches.device_rows[piece], launches.launch_rows[piece]
+        is_kernel, dur_us = device_kinds(trace, rows) == Kind.KERNEL, events.dur_ns[rows] / 1000.0
+        all_kernel_us += float(dur_us[is_kernel].sum())
+        at = np.where(launch >= 0, np.searchsorted(calls, launch), -1)
+        turn, step = (
+            np.where(at >= 0, owner[at], -1) if len(calls) else at for owner in (call_turn, call_step)
+        )
+        us["kernels"] += _sums(turn, count, np.where(is_kernel, dur_us, 0.0))
+        us["step_kernels"] += _sums(step, count, np.where(is_kernel, dur_us, 0.0))
+        us["copies"] += _sums(turn, count, np.where(is_kernel, 0.0, dur_us))
+        kernels += _counts(turn[is_kernel], count)
+        copies += _counts(turn[~is_kernel], count)
+        chosen = is_kernel & (turn >= 0)
+        in_turns.append((turn[chosen].astype(np.int32), category[piece][chosen], events.dur_ns[rows[chosen]]))
+    del category
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
-        kernel_us=_sums(turn, count, kernel_us),
-        step_kernel_us=_sums(call_step[call_of], count, kernel_us),
-        all_kernel_us=float(all_us[kernel_flags].sum()),
-        kernels=_counts(turn[is_kernel], count),
+        kernel_us=us["kernels"],
+        step_kernel_us=us["step_kernels"],
+        all_kernel_us=all_kernel_us,
+        kernels=kernels,
         launches=_counts(call_turn, count),
-        copy_us=_sums(turn[~is_kernel], count, dur_us[~is_kernel]),
-        copies=_counts(turn[~is_kernel], count),
-        operators=_counts(operator_turn, count),
+        copy_us=us["copies"],
+        copies=copies,
+        operators=_operators(trace, turns),
         bubble_us=bubble_us,
-        kernel_turn=turn[in_turn].astype(np.int32),
-        kernel_category=category[linked][in_turn],
-        kernel_dur_us=dur_us[in_turn],
+        kernels_in_turns=in_turns,
         categories=names,
         has_device=len(launches.device_rows) > 0,
     )
+
+
+def _operators(trace: Trace, turns: HostTurns) -> Int64s:
+    """How many operators start inside each turn, ranges left out; shape (ranges,)."""
+    rows = trace.rows_in((OPERATOR,))
+    found = np.zeros(len(turns.turn), dtype=np.int64)
+    for piece in slices(len(rows), _PIECE):
+        chosen = rows[piece]
+        chosen = chosen[~turns.ours[trace.events.name[chosen]]]
+        turn, _ = _owners(trace, turns, chosen)
+        found += _counts(turn, len(found))
+    return found
 
 
 def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64s]:
@@ -206,10 +230,15 @@ def _by_category(inside: Int64s, block_of: Int64s, blocks: int, work: _Work) -> 
     """
     owner = np.full(len(work.host_us), -1, dtype=np.int32)
     owner[inside] = block_of
-    kernel_block = owner[work.kernel_turn]
-    cells, shape = blocks * len(work.categories), (blocks, len(work.categories))
-    cell = np.where(kernel_block >= 0, kernel_block * len(work.categories) + work.kernel_category, -1)
-    return _counts(cell, cells).reshape(shape), _sums(cell, cells, work.kernel_dur_us).reshape(shape)
+    cells = blocks * len(work.categories)
+    counts, total_us = np.zeros(cells, dtype=np.int64), np.zeros(cells)
+    for turn, category, dur_ns in work.kernels_in_turns:
+        block = owner[turn].astype(np.int64)
+        cell = np.where(block >= 0, block * len(work.categories) + category, -1)
+        counts += _counts(cell, cells)
+        total_us += _sums(cell, cells, dur_ns / 1000.0)
+    shape = (blocks, len(work.categories))
+    return counts.reshape(shape), total_us.reshape(shape)
 
 
 def _block(
@@ -263,10 +292,10 @@ def category_times(
     return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
 
 
-def _sums(owner: Int64s, count: int, values: Floats) -> Floats:
+def _sums(owner: NDArray[Any], count: int, values: Floats) -> Floats:
     owned = owner >= 0
     return np.bincount(owner[owned], weights=values[owned], minlength=count).astype(np.float64)
 
 
-def _counts(owner: Int64s, count: int) -> Int64s:
+def _counts(owner: NDArray[Any], count: int) -> Int64s:
     return np.bincount(owner[owner >= 0], minlength=count).astype(np.int64)

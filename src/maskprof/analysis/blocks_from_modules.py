@@ -17,6 +17,8 @@ from maskprof.traces.links import Launches, Nesting, innermost, nearest_of, nest
 
 MODULES = "python_function"
 FEWEST_BLOCKS = 2
+# A list in which hardly anything happens is none of blocks: these may be compiled, and have no module ranges.
+LEAST_SHARE = 0.1
 
 _NAME = re.compile(r"nn\.Module: (.+)_(\d+)")
 
@@ -29,7 +31,7 @@ def turns_from_modules(trace: Trace, launches: Launches) -> HostTurns | None:
     Modules of other classes belong to it if they are called between its first and last and call modules
     themselves, as in models with two kinds of blocks. Of several lists (encoder and decoder, vision tower
     and language model) the blocks are the one in which most device time is launched or, without a device, most
-    host time spent. A step is a call of the outermost module around the blocks.
+    host time spent, if that is at least a tenth of all. A step is a call of the outermost module around the blocks.
     """
     calls = _find_calls(trace)
     if calls is None:
@@ -108,7 +110,7 @@ def _find_calls(trace: Trace) -> _Calls | None:
 
 def _lists(trace: Trace, launches: Launches, calls: _Calls) -> list[_List]:
     """Every list of modules, by falling time."""
-    weight = _time_inside(trace, launches, calls)
+    weight, everything = _time_inside(trace, launches, calls)
     parents = calls.nesting.parents
     inner = np.flatnonzero(parents >= 0)
     caller = np.full(len(parents), -1, dtype=np.int64)
@@ -122,16 +124,22 @@ def _lists(trace: Trace, launches: Launches, calls: _Calls) -> list[_List]:
             continue
         if 2 * np.count_nonzero(calls.has_inner[group]) <= len(group):
             continue
-        found.append(_List(calls=group, parent=int(caller[group[0]]), weight=float(weight[group].sum())))
+        inside = float(weight[group].sum())
+        if inside >= LEAST_SHARE * everything:
+            found.append(_List(calls=group, parent=int(caller[group[0]]), weight=inside))
     return sorted(found, key=lambda one: -one.weight)
 
 
-def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> NDArray[np.float64]:
-    """Time of the device events launched inside each call, of inner calls too; host time without any."""
+def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> tuple[NDArray[np.float64], float]:
+    """Time of the device events launched inside each call, of inner calls too, and of all that were launched.
+
+    Host time where there are none, and that of all outermost calls.
+    """
     events, nesting = trace.events, calls.nesting
     linked = launches.linked
     if not linked.any():
-        return events.dur_ns[nesting.rows].astype(np.float64)
+        time = events.dur_ns[nesting.rows].astype(np.float64)
+        return time, float(time[nesting.parents < 0].sum())
     call_rows, call_of = np.unique(launches.launch_rows[linked], return_inverse=True)
     dur_ns = events.dur_ns[launches.device_rows[linked]]
     dur = np.bincount(call_of, weights=dur_ns).astype(np.float64)
@@ -146,7 +154,7 @@ def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> NDArray[np.
     for level in range(int(depth.max(initial=0)), 0, -1):
         at = np.flatnonzero(depth == level)
         np.add.at(time, nesting.parents[at], time[at])
-    return time
+    return time, float(dur.sum())
 
 
 def _with_other_classes(calls: _Calls, found: _List) -> Int64s:

@@ -25,6 +25,8 @@ def bubbles_us(trace: Trace, launches: Launches, turns: Int64s) -> NDArray[np.fl
     # One call may start many events: those of a graph follow one another by their own start.
     order = np.lexsort((events.ts_ns[rows], events.ts_ns[calls]))
     rows, call_start = rows[order], events.ts_ns[calls[order]]
+    # As long as the trace, and the union below takes as much again.
+    del linked, calls, order
 
     in_time = np.argsort(events.ts_ns[turns], kind="stable")
     start, end = events.ts_ns[turns[in_time]], events.ends(turns[in_time])

@@ -13,8 +13,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from maskprof.analysis.anchors import anchor_candidates, anchored_runs
-from maskprof.analysis.block_borders import RunBorders, borders_of_runs
+from maskprof.analysis.block_borders import borders_of_runs
 from maskprof.analysis.period_rules import KernelSequence, Rules
+from maskprof.analysis.whole_steps import SortedRuns, sort_runs
 from maskprof.traces.columns import Int64s
 
 # Steps of further kinds (a prefill beside decoding) are looked for in what is left, if it is this share of the time.
@@ -133,7 +134,7 @@ def _steps_in(sequence: KernelSequence, rules: Rules) -> _Steps | str:
     return _Steps(whole=steps[np.argsort(steps[:, 0])], cut=tuple(cut))
 
 
-def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorders | str:
+def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> SortedRuns | str:
     """Borders of one kind of step in the kernels at the positions `left`, as positions in the sequence."""
     part = _part(sequence, left)
     found = _best_borders(part, rules)
@@ -157,13 +158,14 @@ def _one_kind(sequence: KernelSequence, left: Int64s, rules: Rules) -> RunBorder
     return replace(found, whole=whole[unbroken], cut=cut)
 
 
-def _best_borders(sequence: KernelSequence, rules: Rules) -> RunBorders | str:
+def _best_borders(sequence: KernelSequence, rules: Rules) -> SortedRuns | str:
     """The borders by the anchors that find most blocks, or a sentence on why there are none."""
-    best: RunBorders | None = None
+    best: SortedRuns | None = None
     reasons: list[str] = []
     for anchors in anchor_candidates(sequence.tokens, rules):
         runs = anchored_runs(sequence, anchors, rules)
-        found = runs if isinstance(runs, str) else borders_of_runs(sequence, runs, rules)
+        borders = runs if isinstance(runs, str) else borders_of_runs(sequence, runs, rules)
+        found = borders if isinstance(borders, str) else sort_runs(sequence, borders, rules)
         if isinstance(found, str):
             reasons.append(found)
         elif best is None or found.rank > best.rank:

@@ -5,14 +5,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_time import launched_ns
+from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
+from maskprof.analysis.launches import launch_floor_ns
+from maskprof.analysis.narrow import slices
 from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s, Ints, Trace
 from maskprof.traces.links import Launches, Nesting, innermost, nest
 
 # What says in a kernel's name that float32 matrices are multiplied as TF32.
@@ -21,13 +23,18 @@ Floats = NDArray[np.float64]
 _TF32 = ("tf32", "xf32", "s1688gemm", "s1688fprop", "s1688dgrad", "s1688wgrad")
 
 
-def roofline(trace: Trace, launches: Launches, peaks: DevicePeaks | None = None) -> Roofline | None:
+def roofline(
+    trace: Trace,
+    launches: Launches,
+    peaks: DevicePeaks | None = None,
+    found: tuple[DeviceWork, Calls] | None = None,
+) -> Roofline | None:
     """One row per operator, shapes and type; None where no shapes were recorded or nothing ran on a device.
 
     A kernel counts for the innermost operator around its launch whose cost follows from its shapes. Calls of
     an operator within which another such operator launches kernels are not rows: their work is the inner one's.
     `peaks` are looked up by the device's name where they are not given; without any, rows have no
-    `share_of_peak`, and no bound but `launch`.
+    `share_of_peak`, and no bound but `launch`. `found` is what `device_work` gives for this trace, if it is at hand.
 
     A row's bound is
 
@@ -47,8 +54,9 @@ def roofline(trace: Trace, launches: Launches, peaks: DevicePeaks | None = None)
         events.name[nesting.rows].astype(np.int64) * len(trace.inputs) + events.inputs[nesting.rows],
         return_inverse=True,
     )
+    kind = kind.astype(np.int32)
     calls = _Calls(trace=trace, nesting=nesting, kinds=kinds, kind=kind)
-    kernels = _find_kernels(trace, launches, calls)
+    kernels = _find_kernels(trace, calls, *(found or _device_work(trace, launches)))
     if not len(kernels.operator):
         return None
     peaks = peaks if peaks is not None else peaks_of_trace(trace)
@@ -65,7 +73,7 @@ def roofline(trace: Trace, launches: Launches, peaks: DevicePeaks | None = None)
 class _Calls:
     """Calls of operators whose cost follows from shapes, by their kinds: operator, shapes and types."""
 
-    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Int64s) -> None:
+    def __init__(self, *, trace: Trace, nesting: Nesting, kinds: Int64s, kind: Ints) -> None:
         self._trace = trace
         self._kinds = kinds
         self._costs: dict[int, CallCost | None] = {}
@@ -113,26 +121,25 @@ class _Kernels:
     all_us: float
 
 
-def _find_kernels(trace: Trace, launches: Launches, costed: _Calls) -> _Kernels:
+def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
     axis = HostAxis.of(trace, (launches.launch_rows[launches.linked].astype(np.int32),))
-    work, calls = device_work(trace, launches, axis)
-    operator = np.full(len(work), -1, dtype=np.int64)
+    return device_work(trace, launches, axis)
+
+
+def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) -> _Kernels:
+    operator: Ints = np.full(len(work), -1, dtype=np.int32)
     launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
-    inside = innermost(trace.events, costed.nesting, calls.rows.astype(np.int64))
+    inside = innermost(trace.events, costed.nesting, calls.rows)
     operator[launched] = costed.with_cost(inside)[work.call[launched]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
     at = np.flatnonzero(operator >= 0)
-    names, name = np.unique(trace.events.name[work.rows[at]], return_inverse=True)
-    tf32 = np.array(
-        [any(token in trace.names[one].lower() for token in _TF32) for one in names], dtype=np.bool_
-    )
-    duration = work.end_ns - work.start_ns
+    tf32 = np.array([any(token in name.lower() for token in _TF32) for name in trace.names], dtype=np.bool_)
     return _Kernels(
         operator=operator[at],
-        time_us=duration[at] / 1000.0,
+        time_us=work.dur_ns[at] / 1000.0,
         wait_us=_waits_ns(work, calls)[at] / 1000.0,
-        is_tf32=tf32[name],
-        all_us=float(duration[work.is_kernel].sum()) / 1000.0,
+        is_tf32=tf32[trace.events.name[work.rows[at]]],
+        all_us=float(work.dur_ns[work.is_kernel].sum(dtype=np.int64)) / 1000.0,
     )
 
 
@@ -154,11 +161,14 @@ def _waits_ns(work: DeviceWork, calls: Calls) -> Int64s:
     """
     if not len(work):
         return np.zeros(0, dtype=np.int64)
-    since = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
-    launched = np.full(len(work), np.iinfo(np.int64).min)
-    linked = work.call >= 0
-    launched[linked] = launched_ns(calls)[work.call[linked]]
-    waits: Int64s = np.maximum(np.minimum(launched, work.start_ns) - since, 0)
+    waits: Int64s = np.concatenate((work.start_ns[:1], np.maximum.accumulate(work.end_ns)[:-1]))
+    floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
+    for piece in slices(len(work)):
+        start, call = work.start_ns[piece], work.call[piece]
+        launched = np.full(len(start), np.iinfo(np.int64).min)
+        linked = call >= 0
+        launched[linked] = launched_ns(calls, call[linked], floor_ns)
+        waits[piece] = np.maximum(np.minimum(launched, start) - waits[piece], 0)
     return waits
 
 
@@ -172,7 +182,7 @@ class _Sums:
     tf32_us: Floats
 
 
-def _sums(kernels: _Kernels, kind_of: Int64s, kinds: int) -> _Sums:
+def _sums(kernels: _Kernels, kind_of: Ints, kinds: int) -> _Sums:
     kind = kind_of[kernels.operator]
 
     def total(weights: Floats) -> Floats:

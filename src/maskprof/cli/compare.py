@@ -45,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
     from rich.console import Console  # noqa: PLC0415
 
     from maskprof.reports.comparison_tables import comparison_table, verdict  # noqa: PLC0415
-    from maskprof.reports.console import print_table  # noqa: PLC0415
+    from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
     console = Console()
     console.print(

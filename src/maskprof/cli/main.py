@@ -12,6 +12,7 @@ from typing import NamedTuple
 from maskprof.cli.options import CommandParser
 from maskprof.errors import MaskprofError
 from maskprof.interruption import EXIT_INTERRUPTED
+from maskprof.reports.escapes import visible
 from maskprof.version import __version__
 
 EXIT_BAD_INPUT = 2
@@ -30,6 +31,10 @@ COMMANDS = {
     "run": Command(
         "maskprof.cli.run", "measure and trace a model under masks, and show what each block costs"
     ),
+    "analyze": Command("maskprof.cli.analyze", "tell what is in profiler traces: kernels, idle time, blocks"),
+    "diff": Command("maskprof.cli.diff", "tell what changed from one profiler trace to another"),
+    "report": Command("maskprof.cli.report", "show runs as one page of HTML, and their plots as files"),
+    "view": Command("maskprof.cli.view", "show traces and results in a browser, with no network"),
     "compare": Command(
         "maskprof.cli.compare", "tell which block became slower from one set of traces to another"
     ),
@@ -122,5 +127,6 @@ def _versions() -> str:
 
 
 def _complain(sentence: str, code: int) -> int:
-    sys.stderr.write(f"maskprof: {sentence}\n")
+    # A sentence may quote names from a file, in which anything may stand.
+    sys.stderr.write("".join(f"maskprof: {visible(line)}\n" for line in sentence.splitlines() or [""]))
     return code

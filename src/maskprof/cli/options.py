@@ -205,6 +205,9 @@ def _add_trace_flags(parser: argparse.ArgumentParser) -> None:
     _add(group, "no_trace", "record none", action="store_false", dest="trace")
     _add(group, "trace_dir", "where traces go [./traces/<name of output_dir>]", metavar="DIR")
     _add(group, "trace_steps", "decode steps in a trace", type=_whole_number, metavar="N")
+    _add(group, "trace_shapes", "record the shapes of the operators' inputs too", action="store_true")
+    _add(group, "trace_stacks", "record Python calls and modules too: large traces", action="store_true")
+    _add(group, "trace_memory", "record each allocation too", action="store_true")
 
 
 def _add_output_flags(parser: argparse.ArgumentParser) -> None:

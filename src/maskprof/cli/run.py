@@ -7,6 +7,7 @@ import logging
 import sys
 import warnings
 from pathlib import Path
+from shlex import quote
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -82,7 +83,10 @@ def _run(args: argparse.Namespace) -> int:
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
-    lines = [("Results", f"{Path(config.output_dir)}/")]
+    output_dir = Path(config.output_dir)
+    lines = [("Results", f"{output_dir}/")]
+    if result.summary:
+        lines.append(("Report", f"maskprof report {quote(str(output_dir))}"))
     of_configuration = {item.configuration: item.trace for item in result.attribution if item.trace}
     if not of_configuration:
         return lines
@@ -91,7 +95,7 @@ def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:
     first = of_configuration[next(masked, next(iter(of_configuration)))]
     return [
         *lines,
-        ("TensorBoard", f"tensorboard --logdir {config.resolved_trace_dir}"),
+        ("TensorBoard", f"maskprof view {config.resolved_trace_dir}"),
         ("Perfetto, Chrome", f"{first}  (ui.perfetto.dev, chrome://tracing)"),
     ]
 

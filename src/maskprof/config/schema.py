@@ -65,6 +65,8 @@ class RunConfig:
         trace: record a profiler trace of each configuration.
         trace_dir: where traces go; None is `./traces/<name of output_dir>`.
         trace_steps: decode steps in a trace.
+        trace_shapes, trace_stacks, trace_memory: also record the shapes of the operators' inputs, the Python calls
+            and modules around them, each allocation.
         resume: go on with what `output_dir` holds.
         timeout_per_config: seconds that one configuration may take in all, loading apart; None is no limit.
         isolate: run each configuration in a process of its own, one after the other.
@@ -100,6 +102,9 @@ class RunConfig:
     trace: bool = True
     trace_dir: str | None = None
     trace_steps: int = 4
+    trace_shapes: bool = False
+    trace_stacks: bool = False
+    trace_memory: bool = False
     resume: bool = False
     timeout_per_config: float | None = None
     isolate: bool = False

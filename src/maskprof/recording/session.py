@@ -1,13 +1,11 @@
 """One torch.profiler session of one configuration, written as a Chrome trace that TensorBoard's plugin reads."""
 
-import errno
-import gzip
 import json
 import os
-import shutil
 import time
 from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +15,7 @@ from torch.profiler import ProfilerActivity, profile, schedule
 from maskprof.annotate import coarse_range, write_empty_turns
 from maskprof.errors import ConfigError
 from maskprof.ranges import Phase, phase_range
+from maskprof.recording.trace_file import finish
 from maskprof.results.store import draft_of, put_in_place
 
 _WARM_PASSES = 1
@@ -25,9 +24,6 @@ _SCRATCH_ELEMENTS = 1_000_000
 _KINETO_QUIET = "6"
 METADATA_KEY = "maskprof"
 _RAW_NAME = "trace.json"
-_GZIP_LEVEL = 4
-_TAIL_BYTES = 64
-_COPY_BYTES = 1 << 20
 TRACE_SUFFIX = ".pt.trace.json.gz"
 
 
@@ -53,12 +49,29 @@ class RangeWatch:
         self._open.pop().__exit__(None, None, None)
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Details:
+    """What a trace holds beside names and times; each makes it larger, and recording slower.
+
+    Attributes:
+        shapes: of the operators' inputs.
+        stacks: the Python calls and modules around each operator.
+        memory: each allocation.
+    """
+
+    shapes: bool = False
+    stacks: bool = False
+    memory: bool = False
+
+
 def record(
     run_pass: Callable[[RangeWatch], object],
     folder: Path,
     *,
     device: torch.device,
+    num_active_blocks: int,
     metadata: Mapping[str, Any],
+    details: Details = Details(),
 ) -> Path:
     """Record one pass after a warm one, and return the trace's path.
 
@@ -70,7 +83,9 @@ def record(
         run_pass: runs prefill and decode steps under the watch it is given.
         folder: where the trace goes; made if it is not there.
         device: what is recorded beside the host.
+        num_active_blocks: for the counter of active blocks in the trace.
         metadata: kept in the trace under the key `maskprof`.
+        details: what else is recorded.
 
     Raises:
         ConfigError: the folder cannot be written to.
@@ -78,8 +93,8 @@ def record(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with draft_of(folder / _RAW_NAME) as raw:
-            _run_session(run_pass, raw, device=device, metadata=metadata)
-            return _finished(raw, folder)
+            _run_session(run_pass, raw, device=device, metadata=metadata, details=details)
+            return _finished(raw, folder, num_active_blocks)
     except OSError as error:
         raise ConfigError(
             f"{folder} cannot be written to: {error.strerror or error}; choose another --trace_dir"
@@ -92,6 +107,7 @@ def _run_session(
     *,
     device: torch.device,
     metadata: Mapping[str, Any],
+    details: Details,
 ) -> None:
     activities = [ProfilerActivity.CPU] + ([ProfilerActivity.CUDA] if device.type == "cuda" else [])
     # Kineto writes two lines to stderr at each session, past Python; it reads this when it first starts.
@@ -100,6 +116,10 @@ def _run_session(
         activities=activities,
         schedule=schedule(wait=0, warmup=_WARM_PASSES, active=1, repeat=1),
         on_trace_ready=lambda finished: finished.export_chrome_trace(str(raw)),
+        record_shapes=details.shapes,
+        profile_memory=details.memory,
+        with_stack=details.stacks,
+        with_modules=details.stacks,
     )
     with session:
         session.add_metadata_json(METADATA_KEY, _exportable(metadata))
@@ -113,23 +133,16 @@ def _run_session(
         session.step()
 
 
-def _finished(raw: Path, folder: Path) -> Path:
-    """The trace under its name, compressed and whole.
-
-    Compressed here and not by torch, whose exporter takes the slowest level, line by line.
+def _finished(raw: Path, folder: Path, num_active_blocks: int) -> Path:
+    """The trace under its name, whole.
 
     Raises:
-        OSError: the disk is full, or the exporter, which does not say so itself, found it full.
+        OSError: the disk is full.
     """
     final = folder / f"maskprof.{time.time_ns()}{TRACE_SUFFIX}"
     discard(folder)
     with draft_of(final) as draft:
-        with raw.open("rb") as source, gzip.open(draft, "wb", compresslevel=_GZIP_LEVEL) as target:
-            source.seek(-min(_TAIL_BYTES, source.seek(0, os.SEEK_END)), os.SEEK_END)
-            if not source.read().rstrip().endswith(b"}"):
-                raise OSError(errno.ENOSPC, "the profiler wrote only a part of its trace, as on a full disk")
-            source.seek(0)
-            shutil.copyfileobj(source, target, _COPY_BYTES)
+        finish(raw, draft, num_active_blocks)
         put_in_place(draft, final)
     return final
 

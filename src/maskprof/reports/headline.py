@@ -35,7 +35,7 @@ def headline(result: RunResult) -> str:
     """
     if not result.summary:
         return "No configuration could be measured."
-    group = _leading_group(result)
+    group = leading_group(result)
     variant, knobs = group
     costs = _cost_sentence([fit for fit in result.fits if (fit.variant, fit.knobs) == group])
     sentence = "; ".join(part for part in (costs, _saving(result, group)) if part)
@@ -51,8 +51,8 @@ def headline(result: RunResult) -> str:
     return " ".join(part for part in (f"{sentence[0].upper()}{sentence[1:]}.", buys) if part)
 
 
-def _leading_group(result: RunResult) -> Group:
-    """The first variant at the largest setting of the knobs that was measured of it."""
+def leading_group(result: RunResult) -> Group:
+    """The first variant at the largest setting of the knobs that was measured of it; there must be a summary."""
     variant = result.summary[0].configuration.variant
     settings = [s.configuration.knobs for s in result.summary if s.configuration.variant == variant]
     return variant, max(settings, key=lambda knobs: [value or 0 for value in knobs.to_dict().values()])
@@ -97,7 +97,7 @@ def _cost_sentence(fits: list[Fit]) -> str:
     by_phase = {fit.phase: fit for fit in fits}
     labels = (("prefill", "prefill"), ("decode_per_token", "decoded token"))
     found = [(label, by_phase[phase]) for phase, label in labels if phase in by_phase]
-    clear = [(label, fit) for label, fit in found if _grows(fit)]
+    clear = [(label, fit) for label, fit in found if grows(fit)]
     if not found:
         return ""
     if not clear:
@@ -107,7 +107,8 @@ def _cost_sentence(fits: list[Fit]) -> str:
     return f"each active block costs {' and '.join(parts)}"
 
 
-def _grows(fit: Fit) -> bool:
+def grows(fit: Fit) -> bool:
+    """Whether latency measurably grows with depth."""
     return fit.slope_ms_per_block > 0 and (fit.slope_ci95 is None or fit.slope_ci95[0] > 0)
 
 

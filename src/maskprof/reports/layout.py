@@ -4,6 +4,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
+from maskprof.reports.escapes import markdown
+
 # Between two columns.
 GAP = 2
 # What a column that wraps needs at least.
@@ -85,7 +87,7 @@ def with_texts(table: Table, change: Callable[[str], str]) -> Table:
 
 
 def to_markdown(table: Table) -> str:
-    """The whole table in GitHub's Markdown, notes below."""
+    """The whole table in GitHub's Markdown, notes below; nothing in its texts is markup."""
     shown = columns_that_fit(table, None)
     marks = {"left": ":---", "right": "---:"}
     lines = [
@@ -93,8 +95,8 @@ def to_markdown(table: Table) -> str:
         _markdown_row([marks[column.justify] for column in shown]),
     ]
     lines += [_markdown_row([column.cells[row] for column in shown]) for row in range(table.num_rows)]
-    notes = "".join(f"\n\n{note}" for note in table.notes)
-    return f"**{table.title}**\n\n" + "\n".join(lines) + notes + "\n"
+    notes = "".join(f"\n\n{markdown(note)}" for note in table.notes)
+    return f"**{markdown(table.title)}**\n\n" + "\n".join(lines) + notes + "\n"
 
 
 def _without_stand_ins(columns: Sequence[Column]) -> list[Column]:
@@ -112,4 +114,4 @@ def _without_stand_ins(columns: Sequence[Column]) -> list[Column]:
 
 
 def _markdown_row(cells: Sequence[str]) -> str:
-    return "| " + " | ".join(cell.replace("|", "\\|").replace("\n", " ") for cell in cells) + " |"
+    return "| " + " | ".join(markdown(cell.replace("\n", " ")) for cell in cells) + " |"

@@ -5,7 +5,11 @@ from collections.abc import Iterable, Sequence
 
 MISSING = "-"
 # What stands in for each character where the output cannot show it, such as a log in plain ASCII.
-_ASCII = str.maketrans({"█": "#", "▒": "+", "░": ".", "±": "+-", "²": "2", "·": "|", "…": "~"})
+_ASCII = str.maketrans(
+    {"█": "#", "▓": "=", "▒": "+", "░": ".", "±": "+-", "²": "2", "·": "|", "…": "~"}
+    | dict.fromkeys("▌▋▊▉", "#")
+    | dict.fromkeys("▏▎▍", ".")
+)
 _TIME_UNITS = (("s", 1e6), ("ms", 1e3), ("us", 1.0))
 # A mask of more blocks than this is drawn with several blocks to a cell.
 MAX_CELLS = 32

@@ -5,15 +5,21 @@ from typing import Literal
 
 from maskprof.results.trace_summary import TraceFacts
 
-DiffStatus = Literal["added", "removed", "slower", "faster", "same"]
+DiffStatus = Literal["added", "removed", "more", "fewer", "slower", "faster", "same"]
+"""Only in B, only in A; more or fewer calls of about the same length; calls that take longer or shorter.
+
+A block is `removed` where it runs in A and is skipped in B, `added` the other way round.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class DiffRow:
     """One thing in two traces; a side on which it is absent has count 0 and time 0.
 
-    `key` names it: a block's number, a phase, an operator, a kernel. Times are per step for blocks and phases,
-    totals for operators and kernels.
+    `key` names it: a block's number, a phase, a range, a category, an operator, a kernel. Times are per step for
+    phases and blocks, totals for the others: of device events for categories and kernels, host self time for
+    operators. Phases, blocks and ranges have device time where both traces have a device, else host time. Counts
+    are steps for phases, kernels per step (without a device: operators) for blocks, ranges and calls for others.
     """
 
     key: str
@@ -29,19 +35,57 @@ class DiffRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedRow:
+    """One category of device work, where blocks run in one of two traces only; figures are B's minus A's.
+
+    Attributes:
+        inside_count, inside_us: inside those blocks, over all steps.
+        whole_count, whole_us: in the whole traces. Where both are the same, nothing else changed.
+    """
+
+    category: str
+    inside_count: int
+    inside_us: float
+    whole_count: int
+    whole_us: float
+
+    @property
+    def elsewhere_count(self) -> int:
+        return self.whole_count - self.inside_count
+
+    @property
+    def elsewhere_us(self) -> float:
+        return self.whole_us - self.inside_us
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceDiff:
-    """Two traces side by side. `headline` says in words what changed; `skipped_*` lists blocks."""
+    """Two traces side by side: what is in A, what is in B.
+
+    Attributes:
+        headline: in words, what changed.
+        phases: by order in A.
+        blocks: per phase, by number.
+        ranges: those of users, numbers of steps in their names left out; by order in A.
+        categories, operators, kernels: complete, the largest change of time first.
+        skipped_only_in_a, skipped_only_in_b: numbers of blocks.
+        skipped: what went with those blocks and what changed elsewhere, the largest part of theirs first; empty
+            where a side has no device, or other numbers of steps.
+        notes: sentences on what a comparison has to mind, among them when two times count as the same.
+    """
 
     a: TraceFacts
     b: TraceFacts
     headline: tuple[str, ...]
     phases: tuple[DiffRow, ...]
     blocks: dict[str, tuple[DiffRow, ...]] = field(default_factory=dict)
+    ranges: tuple[DiffRow, ...] = ()
     categories: tuple[DiffRow, ...] = ()
     operators: tuple[DiffRow, ...] = ()
     kernels: tuple[DiffRow, ...] = ()
     skipped_only_in_a: tuple[int, ...] = ()
     skipped_only_in_b: tuple[int, ...] = ()
+    skipped: tuple[SkippedRow, ...] = ()
     notes: tuple[str, ...] = ()
 
 
@@ -49,8 +93,11 @@ class TraceDiff:
 class RankRow:
     """One rank of a job: its device's time, and how far it is from the others.
 
-    `wait_us` is the time in communication kernels beyond the least of all ranks: what this rank waited for
-    others. The straggler is the rank that waits least.
+    Attributes:
+        compute_us: time in which anything but communication runs.
+        communication_us: union of the communication kernels.
+        wait_us: time in communication kernels beyond the least of all ranks. A collective ends for all ranks at
+            once, so that what one rank spends in it longer than another it waited; who comes last waits least.
     """
 
     rank: int
@@ -65,7 +112,12 @@ class RankRow:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class RankComparison:
-    """All ranks of a job, by rank; `stragglers` with a sentence on each."""
+    """All ranks of a job, by rank.
+
+    Attributes:
+        stragglers: the ranks for which the others wait, by rank.
+        notes: a sentence on each straggler; then on ranks that are missing or in several files.
+    """
 
     rows: tuple[RankRow, ...]
     stragglers: tuple[int, ...]

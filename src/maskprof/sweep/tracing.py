@@ -5,7 +5,7 @@ from functools import partial
 from typing import Any
 
 from maskprof.measuring.phases import GreedyPass
-from maskprof.recording.session import RangeWatch, record
+from maskprof.recording.session import Details, RangeWatch, record
 from maskprof.results.schema import Configuration
 from maskprof.results.store import within
 from maskprof.sweep.collecting import Collector, failure_of
@@ -23,6 +23,7 @@ def trace(
     config = setup.subject.config
     if not config.trace:
         return
+    details = Details(shapes=config.trace_shapes, stacks=config.trace_stacks, memory=config.trace_memory)
     measured = {sample.configuration for sample in collector.samples if not sample.reference}
     for configuration in configurations:
         if configuration.name not in measured or configuration.name in collector.traces:
@@ -36,7 +37,9 @@ def trace(
                     run_pass,
                     within(config.resolved_trace_dir, configuration.name),
                     device=setup.device,
+                    num_active_blocks=configuration.num_active_blocks,
                     metadata=_metadata(setup, configuration, steps),
+                    details=details,
                 )
         except Exception as error:  # noqa: BLE001 - whatever the profiler or the model does
             collector.on_failure(failure_of(configuration.name, "tracing", error))

@@ -73,7 +73,7 @@ def likely_array_end(text: bytes, *, bare: bool) -> int | None:
         if end < 0:
             return None
         before = text[max(0, end - 256) : end].rstrip(_BLANKS)
-        if before and not before.endswith(b"}"):
+        if before and not before.endswith((b"}", b"null")):
             continue
         try:
             json.loads(b'{"":0' + text[end + 1 :])

@@ -41,8 +41,8 @@ class Inputs(NamedTuple):
 class Events:
     """Every event with a duration, one row each, in the file's order; all arrays have shape (events,).
 
-    The columns are read-only and of the narrowest type that holds their values (`name`, `dur_ns`, `correlation`
-    and `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
+    The columns are read-only and of the narrowest type that holds their values (`dur_ns`, `correlation` and
+    `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
 
     Attributes:
         name, category, pid, tid: codes into the tables of the `Trace`.

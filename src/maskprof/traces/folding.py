@@ -28,7 +28,7 @@ from maskprof.traces.pairing import pair_begins_with_ends
 
 # At least so wide, whatever the values are.
 _WIDTHS = {
-    "name": np.int32,
+    "name": np.int16,
     "category": np.int8,
     "pid": np.int8,
     "tid": np.int8,

@@ -11,12 +11,14 @@ from maskprof.traces.columns import Int64s
 def union(start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
     """The same times as disjoint intervals, ascending; touching ones are joined, empty ones dropped."""
     filled = end > start
-    start, end = start[filled], end[filled]
+    if not filled.all():
+        start, end = start[filled], end[filled]
     if not len(start):
         return start, end
     order = np.argsort(start, kind="stable")
-    start, end = start[order], end[order]
-    reached = np.maximum.accumulate(end)
+    start, reached = start[order], end[order]
+    del order
+    np.maximum.accumulate(reached, out=reached)
     first = np.concatenate(([True], start[1:] > reached[:-1]))
     last = np.concatenate((first[1:], [True]))
     return start[first], reached[last]

@@ -7,7 +7,7 @@ from typing import TypeAlias
 import numpy as np
 
 from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
-from maskprof.traces.columns import Bools, Events, Int64s, Ints, Trace
+from maskprof.traces.columns import Bools, Events, Int32s, Int64s, Ints, Trace
 
 # From the first range of a thread to behind its last one.
 _Span: TypeAlias = tuple[int, int]
@@ -27,8 +27,8 @@ class Launches:
         launch_rows: for each, the row of its launch call, or -1; shape (device events,).
     """
 
-    device_rows: Int64s
-    launch_rows: Int64s
+    device_rows: Ints
+    launch_rows: Ints
 
     @property
     def linked(self) -> Bools:
@@ -49,11 +49,11 @@ def find_device_rows(trace: Trace) -> Int64s:
 def link_launches(trace: Trace) -> Launches:
     """Find the launch call of every device event by equal correlation ids (ids below 1 join nothing)."""
     correlation = trace.events.correlation
-    device_rows = find_device_rows(trace)
+    device_rows = find_device_rows(trace).astype(np.int32)
     call_rows = trace.rows_in(LAUNCH_CALLS)
     call_rows = call_rows[correlation[call_rows] > 0]
     call_rows = call_rows[np.argsort(correlation[call_rows], kind="stable")]
-    launch_rows = np.full(len(device_rows), -1, dtype=np.int64)
+    launch_rows = np.full(len(device_rows), -1, dtype=np.int32)
     if len(call_rows):
         call_ids = correlation[call_rows]
         at = np.minimum(np.searchsorted(call_ids, correlation[device_rows]), len(call_ids) - 1)
@@ -72,34 +72,34 @@ class Nesting:
             one, or -1; shape (ranges,). A range that only partly overlaps another is not inside it.
     """
 
-    rows: Int64s
-    parents: Int64s
+    rows: Ints
+    parents: Ints
 
 
-def nest(events: Events, rows: Int64s) -> Nesting:
+def nest(events: Events, rows: Ints) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
     order = np.lexsort((-events.ends(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
-    rows = rows[order]
+    rows = rows[order].astype(np.int32)
     del order
-    parents = np.arange(-1, len(rows) - 1, dtype=np.int64)
+    parents = np.arange(-1, len(rows) - 1, dtype=np.int32)
     parents[_thread_starts(events, rows)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
     end = events.ends(rows)
-    early = _ending_early(parents, end, end, np.arange(len(rows)))
+    early = _ending_early(parents, end, end, np.arange(len(rows), dtype=np.int32))
     while len(early):
         parents[early] = parents[parents[early]]
         early = _ending_early(parents, end, end, early)
     return Nesting(rows=rows, parents=parents)
 
 
-def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
+def innermost(events: Events, nesting: Nesting, rows: Ints) -> Ints:
     """For each of `rows` the innermost range of its thread within which it starts: a position, or -1.
 
     Positions are those of `nesting`; shape (rows,).
     """
     ranges = nesting.rows
-    found = np.full(len(rows), -1, dtype=np.int64)
+    found = np.full(len(rows), -1, dtype=np.int32)
     bounds = _thread_starts(events, ranges).tolist()
     threads = {
         (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
@@ -115,7 +115,7 @@ def innermost(events: Events, nesting: Nesting, rows: Int64s) -> Int64s:
             # The last range that starts no later; of several that start together the one within the others.
             at[points] = np.searchsorted(starts[low:high], start[points], side="right") - 1 + low
             at[points[at[points] < low]] = -1
-        early = _ending_early(at, ends, start, np.arange(len(piece)))
+        early = _ending_early(at, ends, start, np.arange(len(piece), dtype=np.int32))
         while len(early):
             at[early] = nesting.parents[at[early]]
             early = _ending_early(at, ends, start, early)
@@ -135,7 +135,7 @@ def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
         found[others] = nesting.parents[found[others]]
 
 
-def _thread_starts(events: Events, rows: Int64s) -> Int64s:
+def _thread_starts(events: Events, rows: Ints) -> Int64s:
     """Where in `rows`, which are sorted by thread, each thread begins, and the last one ends."""
     pid, tid = events.pid[rows], events.tid[rows]
     changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1])) + 1
@@ -151,8 +151,8 @@ def _present(
     return [(key, threads[key]) for key in keys if key in threads]
 
 
-def _ending_early(at: Int64s, ends: Int64s, times: Int64s, among: Int64s) -> Int64s:
+def _ending_early(at: Int32s, ends: Int64s, times: Int64s, among: Int32s) -> Int32s:
     """Which of `among` have a range at position `at` that ends before their time."""
     among = among[at[among] >= 0]
-    early: Int64s = among[ends[at[among]] < times[among]]
+    early: Int32s = among[ends[at[among]] < times[among]]
     return early

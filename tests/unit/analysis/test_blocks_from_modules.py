@@ -97,6 +97,15 @@ def test_layers_of_two_classes_are_one_list(tmp_path):
     assert [block.name for block in phase.blocks] == [f"{kind}_{i}" for i, kind in enumerate(kinds)]
 
 
+def test_a_list_in_which_hardly_anything_happens_is_none_of_blocks(tmp_path):
+    """As where the blocks themselves are compiled, or replayed as a graph, and have no module ranges."""
+    model = _Model().step(3)
+    model.launch(model.now + 1, 77).kernel("replayed", 90_000, 9 * 63 + 1, 77)
+    assert _found(tmp_path, model) is None
+    model.events[-1]["dur"] = 9 * 55
+    assert _found(tmp_path, model).source == "modules"
+
+
 def test_numbers_need_not_begin_at_zero(tmp_path):
     (phase,) = _found(tmp_path, _Model().step(3, first=9)).phases
     assert [(block.block, block.name) for block in phase.blocks] == [

@@ -13,6 +13,7 @@ from maskprof.models.inputs import ModelInputs
 from maskprof.ranges import parse_block, parse_phase
 from maskprof.recording.session import record
 from tests.support.tiny_models import BLOCKS, tiny_model
+from tests.support.trace_checks import check_trace
 
 MASK = BlockMask.from_indices([0, 2], BLOCKS)
 STEPS = 3
@@ -29,7 +30,11 @@ def record_tiny(folder):
     greedy = GreedyPass(model, inputs)
     with BlockMaskWrapper(model, MASK, ranges=True):
         return record(
-            lambda watch: greedy.run(STEPS, watch), folder, device=torch.device("cpu"), metadata=METADATA
+            lambda watch: greedy.run(STEPS, watch),
+            folder,
+            device=torch.device("cpu"),
+            num_active_blocks=2,
+            metadata=METADATA,
         )
 
 
@@ -46,6 +51,11 @@ def spans(path):
 def test_the_file_is_what_the_plugin_looks_for(trace_path):
     assert re.fullmatch(r"maskprof\.\d+\.pt\.trace\.json\.gz", trace_path.name)
     assert [path.name for path in trace_path.parent.iterdir()] == [trace_path.name]
+
+
+def test_every_viewer_can_read_it(trace_path):
+    events = check_trace(trace_path)
+    assert sum(e["ph"] == "C" for e in events) == 2 * (1 + STEPS)
 
 
 def test_the_mask_is_in_the_metadata(trace_path):

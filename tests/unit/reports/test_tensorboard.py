@@ -1,15 +1,19 @@
 import subprocess
 import sys
 from dataclasses import replace
+from io import BytesIO
 
 import pytest
+from PIL import Image
 from tensorboard.backend.event_processing.data_provider import MultiplexerDataProvider
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.backend.event_processing.plugin_event_multiplexer import EventMultiplexer
 from tensorboard.context import RequestContext
 from tensorboard.plugins.base_plugin import TBContext
+from tensorboard.plugins.custom_scalar import layout_pb2
 from tensorboard.plugins.hparams import api_pb2, get_experiment, list_session_groups
 from tensorboard.plugins.hparams.backend_context import Context
+from tensorboard.util.tensor_util import make_ndarray
 
 from maskprof.config.schema import Variant
 from maskprof.errors import ConfigError
@@ -49,6 +53,90 @@ def test_scalars_have_the_active_blocks_as_step(tmp_path):
     ]
 
 
+def test_the_ends_of_the_interval_lie_beside_the_median(tmp_path):
+    result = make_result()
+    write_events(result, tmp_path)
+    for phase in ("prefill", "decode_per_token", "vision", "total"):
+        found = [points(tmp_path / "summary", f"interval/{phase}_ms_{end}") for end in ("p50", "low", "high")]
+        for place, summary in enumerate(result.summary):
+            statistics = getattr(summary, phase)
+            depth = summary.configuration.num_active_blocks
+            assert [of_end[place] for of_end in found] == [
+                (depth, ms) for ms in (statistics.p50, *statistics.median_ci95)
+            ]
+
+
+def test_too_few_samples_have_no_interval_and_a_text_model_no_vision(tmp_path):
+    result = make_result(vision_ms=0)
+    bare = [
+        replace(s, **{p: replace(getattr(s, p), median_ci95=None) for p in ("prefill", "total")})
+        for s in result.summary
+    ]
+    write_events(replace(result, summary=tuple(bare)), tmp_path)
+    tags = accumulated(tmp_path / "summary").Tags()["scalars"]
+    assert [tag for tag in tags if "vision" in tag] == []
+    assert [tag for tag in tags if tag.startswith("interval/prefill")] == []
+    assert "interval/decode_per_token_ms_low" in tags
+    assert "latency/prefill_ms_p50" in tags
+
+
+def test_the_custom_scalars_page_has_a_layout(tmp_path):
+    write_events(make_result(), tmp_path)
+    event = accumulated(tmp_path / "summary").Tensors("custom_scalars__config__")[0]
+    layout = layout_pb2.Layout.FromString(event.tensor_proto.string_val[0])
+    margins, lines, blocks = layout.category
+    assert [chart.title for chart in margins.chart] == [
+        "Prefill (ms)",
+        "Decode per token (ms)",
+        "Vision (ms)",
+        "Total (ms)",
+    ]
+    scalars = accumulated(tmp_path / "summary").Tags()["scalars"]
+    for chart in margins.chart:
+        (series,) = chart.margin.series
+        assert {series.value, series.lower, series.upper} <= set(scalars)
+    patterns = [chart.multiline.tag[0] for chart in (*lines.chart, *blocks.chart)]
+    assert patterns == [
+        "^latency/prefill_ms_p50$",
+        "^latency/decode_per_token_ms_p50$",
+        "^blocks/prefill_host_us$",
+        "^blocks/decode_host_us$",
+    ]
+
+
+def test_the_blocks_are_scalars_over_their_number_and_histograms_over_depth(tmp_path):
+    write_events(make_result(device=True), tmp_path)
+    run = tmp_path / "first-04-of-16"
+    assert points(run, "blocks/prefill_host_us") == [
+        (block, 1200 if block < 4 else 1.75) for block in range(16)
+    ]
+    assert points(run, "blocks/decode_device_us") == [(block, 60 if block < 4 else 0) for block in range(16)]
+    assert histograms(tmp_path / "summary", "active_blocks/prefill_host_us") == {4: 4, 8: 8, 12: 12, 16: 16}
+    assert histograms(tmp_path / "summary", "skipped_blocks/decode_host_us") == {4: 12, 8: 8, 12: 4}
+
+
+def histograms(folder, tag):
+    """Step to the number of values, each of which lies in one of the buckets."""
+    found = {}
+    for event in accumulated(folder).Tensors(tag):
+        buckets = make_ndarray(event.tensor_proto)
+        assert buckets.shape[1] == 3
+        assert (buckets[:, 0] <= buckets[:, 1]).all()
+        found[event.step] = buckets[:, 2].sum()
+    return found
+
+
+def test_the_curves_are_pictures(tmp_path):
+    write_events(make_result(), tmp_path)
+    for phase in ("prefill", "decode_per_token", "vision", "total"):
+        width, height, png = (
+            accumulated(tmp_path / "summary").Tensors(f"latency/{phase}")[0].tensor_proto.string_val
+        )
+        picture = Image.open(BytesIO(png))
+        assert (picture.format, picture.size) == ("PNG", (int(width), int(height)))
+        assert len(png) < 30_000
+
+
 def test_tables_are_markdown_text(tmp_path):
     write_events(make_result(), tmp_path)
     assert "| first-08-of-16 | 8 | ████████░░░░░░░░ |" in text(tmp_path / "summary", "tables/1")
@@ -74,6 +162,9 @@ def test_the_hparams_page_has_a_row_per_configuration(tmp_path):
         "dummy_cache",
         "mask_on",
     }
+    assert [info.name.tag for info in experiment.metric_infos] == [
+        f"{phase}_ms_p50" for phase in ("prefill", "decode_per_token", "vision", "total")
+    ]
     request = api_pb2.ListSessionGroupsRequest(
         start_index=0, slice_size=10, allowed_statuses=[api_pb2.STATUS_SUCCESS]
     )

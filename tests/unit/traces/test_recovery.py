@@ -139,6 +139,13 @@ def test_unescaped_quote_loses_one_event(tmp_path, text):
     assert trace.metadata["baseTimeNanoseconds"] == 5
 
 
+def test_null_events_at_the_end_are_no_sign_of_a_cut(tmp_path):
+    builder = TraceBuilder().op("a", 1, 1)
+    builder.events += [None, None]
+    account = builder.read(tmp_path).account
+    assert (account.events, account.lost, account.truncated, account.ignored_bytes) == (1, 2, False, 0)
+
+
 def test_null_events(tmp_path):
     content = json.loads(_builder().text())
     content["traceEvents"][10:10] = [None, None]

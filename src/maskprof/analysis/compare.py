@@ -1,0 +1,183 @@
+"""Two traces side by side: what was added and removed, what takes longer and what shorter."""
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+
+from maskprof.analysis.compare_skipped import skipped_rows
+from maskprof.analysis.compare_words import headline, notes
+from maskprof.ranges import parse_phase
+from maskprof.results.trace_comparison import DiffRow, DiffStatus, TraceDiff
+from maskprof.results.trace_summary import BlockPhase, BlockTime, TraceSummary
+
+RELATIVE = 0.05
+LEAST_US = 1.0
+
+_NUMBERED = re.compile(r"#\d+$")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Threshold:
+    """When two times count as the same: less than `relative` of the longer apart, or less than `least_us`."""
+
+    relative: float = RELATIVE
+    least_us: float = LEAST_US
+
+    def same(self, a_us: float, b_us: float) -> bool:
+        """Whether the two do not differ in earnest."""
+        distance = abs(a_us - b_us)
+        return distance < self.least_us or distance <= self.relative * max(a_us, b_us)
+
+
+_DEFAULT = Threshold()
+
+
+def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -> TraceDiff:
+    """Compare two traces by phase, block, range, category, operator and kernel.
+
+    A full run beside a masked one shows the skipped blocks as `removed`, and their kernels as `removed` or
+    `fewer`.
+    """
+    with_device = a.whole.device is not None and b.whole.device is not None
+    skipped_a, skipped_b = _skipped(a), _skipped(b)
+    comparison = _Comparison(with_device=with_device, threshold=threshold)
+    phases = comparison.phases(a, b)
+    found = TraceDiff(
+        a=a.facts,
+        b=b.facts,
+        headline=(),
+        phases=phases,
+        blocks=comparison.blocks(a, b),
+        ranges=comparison.ranges(a, b),
+        categories=comparison.totals(
+            *([(c.category, c.count, c.total_us) for c in side.whole.categories] for side in (a, b))
+        ),
+        operators=comparison.totals(
+            *([(o.name, o.count, o.self_us) for o in side.whole.operators] for side in (a, b))
+        ),
+        kernels=comparison.totals(
+            *([(k.name, k.count, k.total_us) for k in side.whole.kernels] for side in (a, b))
+        ),
+        skipped_only_in_a=tuple(sorted(skipped_a - skipped_b)),
+        skipped_only_in_b=tuple(sorted(skipped_b - skipped_a)),
+        skipped=skipped_rows(a, b, skipped_a ^ skipped_b),
+    )
+    return replace(
+        found,
+        headline=headline(a, b, found),
+        notes=notes(a, b, found, relative=threshold.relative, least_us=threshold.least_us),
+    )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Comparison:
+    with_device: bool
+    threshold: Threshold
+
+    def phases(self, a: TraceSummary, b: TraceSummary) -> tuple[DiffRow, ...]:
+        """Phases of both, by their order in A; counts are steps, times per step."""
+        sides = [
+            {p.phase: (float(p.steps), self._time_of_phase(p)) for p in _phases(side)} for side in (a, b)
+        ]
+        return tuple(self._row(key, *_pair(sides, key), by_calls=False) for key in _keys_in_order(*sides))
+
+    def blocks(self, a: TraceSummary, b: TraceSummary) -> dict[str, tuple[DiffRow, ...]]:
+        """Per phase that both have, the blocks of both; counts and times are per step."""
+        phases_b = {phase.phase: phase for phase in _phases(b)}
+        found = {}
+        for phase in _phases(a):
+            if phase.phase in phases_b:
+                found[phase.phase] = tuple(self._blocks_of(phase, phases_b[phase.phase]))
+        return found
+
+    def ranges(self, a: TraceSummary, b: TraceSummary) -> tuple[DiffRow, ...]:
+        """Users' ranges, the same name with different step numbers as one; totals."""
+        sides = []
+        for side in (a, b):
+            sums: dict[str, tuple[float, float]] = {}
+            for found in side.ranges:
+                if parse_phase(found.name) is not None:
+                    continue
+                key = _NUMBERED.sub("", found.name)
+                count, us = sums.get(key, (0.0, 0.0))
+                sums[key] = count + found.count, us + (found.device_us if self.with_device else found.host_us)
+            sides.append(sums)
+        return tuple(self._row(key, *_pair(sides, key)) for key in _keys_in_order(*sides))
+
+    def totals(self, *sides: Iterable[tuple[str, float, float]]) -> tuple[DiffRow, ...]:
+        """Rows of (name, count, total us) on both sides, the largest change first."""
+        named = [{name: (float(count), us) for name, count, us in side} for side in sides]
+        rows = [self._row(key, *_pair(named, key)) for key in _keys_in_order(*named)]
+        return tuple(sorted(rows, key=lambda row: -abs(row.delta_us)))
+
+    def _blocks_of(self, a: BlockPhase, b: BlockPhase) -> Iterable[DiffRow]:
+        blocks_a = {block.block: block for block in a.blocks}
+        blocks_b = {block.block: block for block in b.blocks}
+        for number in sorted(blocks_a.keys() | blocks_b.keys()):
+            one, other = blocks_a.get(number), blocks_b.get(number)
+            row = self._row(str(number), self._of_block(one), self._of_block(other), by_calls=False)
+            turned = _turned(one, other)
+            yield row if turned is None else replace(row, status=turned)
+
+    def _of_block(self, block: BlockTime | None) -> tuple[float, float]:
+        if block is None:
+            return 0.0, 0.0
+        if self.with_device:
+            return block.kernel_count, (block.device_us or 0.0) + block.copy_us
+        return block.operator_count, block.host_us or 0.0
+
+    def _time_of_phase(self, phase: BlockPhase) -> float:
+        return (phase.device_us if self.with_device else phase.host_us) or 0.0
+
+    def _row(
+        self, key: str, a: tuple[float, float], b: tuple[float, float], *, by_calls: bool = True
+    ) -> DiffRow:
+        return DiffRow(
+            key=key,
+            count_a=a[0],
+            count_b=b[0],
+            us_a=a[1],
+            us_b=b[1],
+            status=self._status(a, b, by_calls=by_calls),
+        )
+
+    def _status(self, a: tuple[float, float], b: tuple[float, float], *, by_calls: bool) -> DiffStatus:
+        (count_a, us_a), (count_b, us_b) = a, b
+        if not count_a and count_b:
+            return "added"
+        if count_a and not count_b:
+            return "removed"
+        if by_calls and count_a != count_b:
+            # What the other number of calls explains, against what longer or shorter calls do.
+            by_number = (count_b - count_a) * us_a / count_a
+            by_length = us_b - us_a - by_number
+            if abs(by_number) >= abs(by_length) or self.threshold.same(us_a, us_b):
+                return "more" if count_b > count_a else "fewer"
+        if self.threshold.same(us_a, us_b):
+            return "same"
+        return "slower" if us_b > us_a else "faster"
+
+
+def _phases(summary: TraceSummary) -> Sequence[BlockPhase]:
+    return () if summary.blocks is None else summary.blocks.phases
+
+
+def _skipped(summary: TraceSummary) -> set[int]:
+    return {block.block for phase in _phases(summary) for block in phase.blocks if block.active is False}
+
+
+def _turned(a: BlockTime | None, b: BlockTime | None) -> DiffStatus | None:
+    """`removed` or `added` for a block that only one of the two runs."""
+    if a is None or b is None or a.active is None or b.active is None or a.active == b.active:
+        return None
+    return "removed" if a.active else "added"
+
+
+def _pair(
+    sides: Sequence[dict[str, tuple[float, float]]], key: str
+) -> tuple[tuple[float, float], tuple[float, float]]:
+    return sides[0].get(key, (0.0, 0.0)), sides[1].get(key, (0.0, 0.0))
+
+
+def _keys_in_order(a: Iterable[str], b: Iterable[str]) -> list[str]:
+    return list(dict.fromkeys([*a, *b]))

@@ -1,0 +1,198 @@
+"""What changed between two traces, in words."""
+
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
+
+from maskprof.results.trace_comparison import TraceDiff
+from maskprof.results.trace_summary import BlockPhase, TraceSummary
+
+_UNITS = (("s", 1e6), ("ms", 1e3), ("us", 1.0))
+# A change of the idle share by fewer points than this is not worth a sentence.
+_IDLE_POINTS = 3.0
+
+
+def headline(a: TraceSummary, b: TraceSummary, found: TraceDiff) -> tuple[str, ...]:
+    """What B takes beside A; which blocks are skipped and what went with them; what else changed."""
+    sentences = [_whole(a, b), *_blocks(a, b, found), _idle(a, b)]
+    return tuple(sentence for sentence in sentences if sentence)
+
+
+def notes(
+    a: TraceSummary, b: TraceSummary, found: TraceDiff, *, relative: float, least_us: float
+) -> tuple[str, ...]:
+    """What has to be minded in reading the comparison."""
+    sentences = [
+        f"Same: less than {100 * relative:g} % or {least_us:g} us apart.",
+        "More, fewer: calls, where their number explains most of the change.",
+        "Each side is one recording: what differs little may be noise.",
+    ]
+    uneven = [row for row in found.phases if row.count_a != row.count_b and row.count_a and row.count_b]
+    sentences += [
+        f"A has {row.count_a:g} steps of {row.key}, B {row.count_b:g}: phases and blocks are per step, totals are not."
+        for row in uneven
+    ]
+    if a.facts.devices != b.facts.devices:
+        sentences.append(f"Different devices: {_devices(a)} and {_devices(b)}.")
+    for letter, side in (("A", a), ("B", b)):
+        if side.account.truncated or side.account.events_lost:
+            sentences.append(f"{letter} is damaged: what it lacks may be lost, not removed.")
+    if (a.blocks is None) != (b.blocks is None):
+        sentences.append(
+            f"No blocks were found in {'A' if a.blocks is None else 'B'}, so that none are compared."
+        )
+    elif a.blocks is not None and b.blocks is not None and _totals(a) != _totals(b):
+        sentences.append(f"A has {_totals(a)} blocks, B {_totals(b)}: they are compared by number.")
+    return tuple(sentences)
+
+
+def _whole(a: TraceSummary, b: TraceSummary) -> str:
+    if a.whole.device is not None and b.whole.device is not None:
+        what, one, other = "device", a.whole.device.busy_us, b.whole.device.busy_us
+        verb = "is busy for"
+    elif a.whole.device is None and b.whole.device is None:
+        what = "host"
+        one, other = (sum(o.self_us for o in side.whole.operators) for side in (a, b))
+        verb = "computes for"
+    else:
+        which = "A" if a.whole.device is not None else "B"
+        return f"Only {which} has device events: host times are compared."
+    return f"In B the {what} {verb} {_duration(other)}, {_change(one, other)} A's {_duration(one)}."
+
+
+def _blocks(a: TraceSummary, b: TraceSummary, found: TraceDiff) -> list[str]:
+    sentences = []
+    for skipped, letter, full, masked in (
+        (found.skipped_only_in_b, "B", a, b),
+        (found.skipped_only_in_a, "A", b, a),
+    ):
+        if skipped:
+            sentences += [
+                f"{letter} skips {_numbers(skipped)}{_residue(skipped, found, letter)}.",
+                *_gone(skipped, letter, full, masked),
+            ]
+    rest = _rest(found)
+    if rest:
+        sentences.append(rest)
+    return sentences
+
+
+def _gone(skipped: Sequence[int], letter: str, full: TraceSummary, masked: TraceSummary) -> list[str]:
+    """How many of the kernels (without a device: operators) that are missing are the skipped blocks'."""
+    steps_full = {phase.phase: phase.steps for phase in _phases(full)}
+    if steps_full != {phase.phase: phase.steps for phase in _phases(masked)}:
+        return []
+    with_device = full.whole.device is not None and masked.whole.device is not None
+    word = "kernel" if with_device else "operator call"
+    theirs = _of_blocks(full, skipped, with_device) - _of_blocks(masked, skipped, with_device)
+    missing = _count(full, with_device) - _count(masked, with_device)
+    other = {"A": "B", "B": "A"}[letter]
+    these = "this block" if len(skipped) == 1 else "these blocks"
+    if theirs == missing:
+        return [f"{letter} has {missing} fewer {word}s than {other}: exactly those of {these}."]
+    extra = missing - theirs
+    rest = f"{_counted(abs(extra), word)} {'fewer' if extra > 0 else 'more'} elsewhere"
+    return [f"{_counted(theirs, word)} of {these} are gone, and there are {rest}."]
+
+
+def _residue(skipped: Sequence[int], found: TraceDiff, letter: str) -> str:
+    """`: they take 12.0 us of decode instead of 415 us`, per phase."""
+    parts = []
+    for phase, rows in found.blocks.items():
+        chosen = [row for row in rows if int(row.key) in skipped]
+        left = sum(row.us_b if letter == "B" else row.us_a for row in chosen)
+        ran = sum(row.us_a if letter == "B" else row.us_b for row in chosen)
+        place = "" if phase == "all" else f" in {phase}"
+        parts.append(f"{_duration(left)} instead of {_duration(ran)}{place}")
+    take = "takes" if len(skipped) == 1 else "take"
+    return f", which {take} {_listed(parts)}, per step" if parts else ""
+
+
+def _rest(found: TraceDiff) -> str:
+    """What the blocks that run in both take, beside each other."""
+    parts = []
+    for phase, rows in found.blocks.items():
+        both = [row for row in rows if row.status not in ("added", "removed")]
+        one, other = sum(row.us_a for row in both), sum(row.us_b for row in both)
+        if one > 0:
+            parts.append(
+                f"{_change(one, other)} A's {_duration(one)}{'' if phase == 'all' else f' in {phase}'}"
+            )
+    if not parts:
+        return ""
+    which = "Blocks that run in both" if found.skipped_only_in_a or found.skipped_only_in_b else "All blocks"
+    return f"{which} take in B {_listed(parts)}."
+
+
+def _idle(a: TraceSummary, b: TraceSummary) -> str:
+    if a.whole.device is None or b.whole.device is None:
+        return ""
+    one, other = a.whole.device.idle_pct, b.whole.device.idle_pct
+    if abs(one - other) < _IDLE_POINTS:
+        return ""
+    return f"The device idles {other:.0f} % of its span in B, {one:.0f} % in A."
+
+
+def _change(one: float, other: float) -> str:
+    """`12 % more than`, `the same as`; a side without time is said so by the figures."""
+    if one <= 0:
+        return "beside"
+    percent = 100 * (other - one) / one
+    if abs(percent) < 0.5:  # noqa: PLR2004 - rounds to 0
+        return "the same as"
+    return f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} than"
+
+
+def _phases(summary: TraceSummary) -> Sequence[BlockPhase]:
+    return () if summary.blocks is None else summary.blocks.phases
+
+
+def _of_blocks(summary: TraceSummary, numbers: Iterable[int], with_device: bool) -> int:
+    chosen = set(numbers)
+    return round(
+        sum(
+            (block.kernel_count if with_device else block.operator_count) * phase.steps
+            for phase in _phases(summary)
+            for block in phase.blocks
+            if block.block in chosen
+        )
+    )
+
+
+def _count(summary: TraceSummary, with_device: bool) -> int:
+    rows = summary.whole.kernels if with_device else summary.whole.operators
+    return sum(row.count for row in rows)
+
+
+def _totals(summary: TraceSummary) -> int:
+    return len({block.block for phase in _phases(summary) for block in phase.blocks})
+
+
+def _devices(summary: TraceSummary) -> str:
+    return _listed(list(dict.fromkeys(summary.facts.devices))) or "none"
+
+
+def _numbers(blocks: Sequence[int]) -> str:
+    """`block 3`, `blocks 0, 4 and 8 to 12`."""
+    runs: list[list[int]] = [[blocks[0]]]
+    for before, number in pairwise(blocks):
+        if number == before + 1:
+            runs[-1].append(number)
+        else:
+            runs.append([number])
+    parts = []
+    for run in runs:
+        parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(number) for number in run]  # noqa: PLR2004
+    return f"block{'s' if len(blocks) > 1 else ''} {_listed(parts)}"
+
+
+def _counted(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _listed(parts: Sequence[str]) -> str:
+    return " and ".join(part for part in (", ".join(parts[:-1]), *parts[-1:]) if part)
+
+
+def _duration(us: float) -> str:
+    unit, factor = next(((unit, factor) for unit, factor in _UNITS if us >= 0.9995 * factor), _UNITS[-1])
+    return f"{us / factor:.3g} {unit}" if us / factor < 1000 else f"{us / factor:.0f} {unit}"  # noqa: PLR2004

@@ -1,0 +1,1 @@
+"""Plots as shapes: specifications in, drawings out, then SVG or PNG. Knows nothing of results."""
