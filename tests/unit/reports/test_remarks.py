@@ -4,6 +4,7 @@ from dataclasses import replace
 from rich.console import Console
 
 from maskprof.reports.console import print_result
+from maskprof.reports.findings import warnings
 from maskprof.reports.remarks import sentence, sentences
 from maskprof.results.circumstances import Finding
 from tests.support.results import make_result
@@ -33,3 +34,9 @@ def test_findings_stand_between_the_headline_and_the_tables():
     assert lines[first + 1] == sentence(LIMIT)
     assert lines[first + 2] == ""
     assert lines[first + 3].startswith("Latency")
+
+
+def test_a_page_warns_of_them_too():
+    found = warnings(replace(make_result(), findings=(BUSY, LIMIT)))
+    assert found[-1] == sentence(BUSY)
+    assert sentence(LIMIT) not in found
