@@ -110,7 +110,9 @@ def test_trace_engine(tmp_path):
     for row in whole[1:]:
         assert re.fullmatch(measured + r"<br>\d+ \(\d+ to \d+\)", row[2])
         assert (row[3], row[5]) == ("not run", "not run")
-    assert "peak memory of the command, of 0 MB of text and more" in done.out
+    (claim,) = found["What was to be reached"][1:]
+    assert (claim[0], claim[3]) == ("peak memory of the command", "at most 150 MB")
+    assert claim[4] in ("reached", "missed")
 
 
 def test_the_page_of_all_benchmarks(tmp_path):

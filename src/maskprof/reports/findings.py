@@ -7,6 +7,7 @@ from maskprof.reports import units
 from maskprof.reports.columns import PHASE_LABELS
 from maskprof.reports.headline import grows, leading_group
 from maskprof.reports.plots.drift import overall_drift
+from maskprof.reports.remarks import sentences
 from maskprof.reports.tables import full_summaries
 from maskprof.results.schema import Closure, Fit, RunResult
 
@@ -55,7 +56,7 @@ def findings(result: RunResult) -> tuple[str, ...]:
 
 
 def warnings(result: RunResult) -> tuple[str, ...]:
-    """What is missing from this result, so that nobody takes it for whole."""
+    """What is missing from this result, so that nobody takes it for whole, and what can have spoilt its figures."""
     found = []
     measured = {summary.configuration.name: summary.num_samples for summary in result.summary}
     asked = result.config.get("num_samples")
@@ -74,6 +75,7 @@ def warnings(result: RunResult) -> tuple[str, ...]:
             )
     if result.failures:
         found.append(f"{units.count(len(result.failures), 'failure')}: see the table of failures below.")
+    found += sentences([finding for finding in result.findings if finding.is_warning])
     return tuple(found)
 
 
