@@ -2,7 +2,7 @@
 
 LATENCY = (
     (
-        "Each mark is the median of one configuration; its whisker is the median's 95 % bootstrap interval, often "
+        "Each mark is the median of one configuration; its whisker is the median's 95 % interval, often "
         "smaller than the mark."
     ),
 )
