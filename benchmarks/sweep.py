@@ -212,7 +212,9 @@ def swept(title: str, words: Sequence[str]) -> Sweep:
     seconds["rest"] = wall_s - sum(seconds[key] for key in OUTERMOST if key != "rest")
     return Sweep(
         title=title,
-        command=" ".join(("maskprof run", *words)),
+        command=" ".join(
+            ("maskprof run", *(Path(word).name if word.startswith("/") else word for word in words))
+        ),
         wall_s=wall_s,
         seconds=seconds,
         samples=found["samples"],

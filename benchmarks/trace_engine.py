@@ -190,9 +190,9 @@ def whole_table(files: Sequence[Measured]) -> list[str]:
     return table(("trace", "MB of text", *TITLES.values(), "maskprof : HTA"), rows)
 
 
-def verdicts(files: Sequence[Measured], grown: Sequence[Measured]) -> list[str]:
-    """One line for each claim, with the file on which it is furthest from true."""
-    lines = []
+def verdicts(files: Sequence[Measured]) -> list[str]:
+    """One row for each claim, with the file on which it is furthest from true."""
+    rows = []
 
     def claim(
         what: str, from_mb: float, values: Callable[[Measured], list[float]], limit: float, unit: str = ""
@@ -204,30 +204,36 @@ def verdicts(files: Sequence[Measured], grown: Sequence[Measured]) -> list[str]:
             at_least = limit == LEAST_OF_HTA
             name = (min if at_least else max)(medians, key=lambda key: medians[key])
             met = medians[name] >= limit if at_least else medians[name] <= limit
-            lines.append(
-                f"- {what}, of {from_mb:g} MB of text and more: {medians[name]:.2f}{unit} at worst ({name}), to be at "
-                f"{'least' if at_least else 'most'} {limit:g}{unit}: {'reached' if met else 'missed'}"
+            of = f", of {from_mb:g} MB of text and more" if from_mb else ""
+            target = f"{'at least' if at_least else 'at most'} {limit:g}{unit}"
+            rows.append(
+                (what + of, f"{medians[name]:.2f}{unit}", name, target, "reached" if met else "missed")
             )
 
     claim(
-        "load and analysis, to bare decode",
+        "load and analysis : bare decode",
         4,
         lambda f: ratios(f.total, "maskprof", f.load, "bare"),
         MOST_OF_BARE,
     )
-    claim("HTA's load and breakdown, to load and analysis", 0, lambda f: ratios(f.total, "hta", f.total, "maskprof"),
+    claim("HTA's load and breakdown : load and analysis", 0, lambda f: ratios(f.total, "hta", f.total, "maskprof"),
           LEAST_OF_HTA)  # fmt: skip
-    claim("the whole command, to HTA's process", 30, lambda f: ratios(f.wall, "maskprof", f.wall, "hta"),
+    claim("the whole command : HTA's process", 30, lambda f: ratios(f.wall, "maskprof", f.wall, "hta"),
           MOST_OF_PROCESS)  # fmt: skip
     claim("peak memory of the command", 0, lambda f: f.peak_mb["maskprof"], MOST_MB, " MB")
-    if len(grown) > 1:
-        small, large = grown[0], grown[-1]
-        more = statistics.median(large.peak_mb["maskprof"]) - statistics.median(small.peak_mb["maskprof"])
-        per_gb = more / (large.text_mb - small.text_mb) * 1000
-        lines.append(
-            f"- peak memory of the command grows by {per_gb:.0f} MB per GB of text, in the generated traces"
-        )
-    return lines
+    return table(("what", "at worst", "on", "target", "verdict"), rows)
+
+
+def growth(grown: Sequence[Measured]) -> list[str]:
+    if len(grown) < 2:
+        return []
+    small, large = grown[0], grown[-1]
+    more = statistics.median(large.peak_mb["maskprof"]) - statistics.median(small.peak_mb["maskprof"])
+    per_gb = more / (large.text_mb - small.text_mb) * 1000
+    return [
+        "",
+        f"Peak memory of the command grows by {per_gb:.0f} MB per GB of text, in the generated traces.",
+    ]
 
 
 def page(real: Sequence[Measured], grown: Sequence[Measured], args: argparse.Namespace) -> str:
@@ -240,7 +246,8 @@ def page(real: Sequence[Measured], grown: Sequence[Measured], args: argparse.Nam
         "",
         "## What was to be reached",
         "",
-        *verdicts([*real, *grown], grown),
+        *verdicts([*real, *grown]),
+        *growth(grown),
         "",
         "## In a running process, ms",
         "",

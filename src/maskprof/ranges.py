@@ -31,7 +31,7 @@ INSTRUMENT_TURN = "instrument.turn"
 INSTRUMENT_EMPTY_TURN = "instrument.empty_turn"
 INSTRUMENT_INNER = "instrument.inner"
 
-_BLOCK = re.compile(r"block\.(\d+)\.(active|skipped|mask_check|compute|cache\.dummy|cache\.reuse)")
+_BLOCK = re.compile(r"block\.(\d{1,9})\.(active|skipped|mask_check|compute|cache\.dummy|cache\.reuse)")
 _PHASE = re.compile(r"phase\.(vision|projector|prefill|decode)")
 
 

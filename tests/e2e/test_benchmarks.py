@@ -110,4 +110,24 @@ def test_trace_engine(tmp_path):
     for row in whole[1:]:
         assert re.fullmatch(measured + r"<br>\d+ \(\d+ to \d+\)", row[2])
         assert (row[3], row[5]) == ("not run", "not run")
-    assert "peak memory of the command, of 0 MB of text and more" in done.out
+    (claim,) = found["What was to be reached"][1:]
+    assert (claim[0], claim[3]) == ("peak memory of the command", "at most 150 MB")
+    assert claim[4] in ("reached", "missed")
+
+
+def test_the_page_of_all_benchmarks(tmp_path):
+    words = [
+        sys.executable,
+        str(_BENCHMARKS / "run_all.py"),
+        "--only_page",
+        "--output",
+        str(tmp_path / "all.md"),
+    ]
+    done = finished(words, cwd=tmp_path)
+    assert done.code == 0, done.err
+    found = tables((tmp_path / "all.md").read_text(encoding="utf-8"))
+    listed = [row[0] for row in found["All benchmarks"][1:]]
+    assert "[mask_overhead](mask-overhead.md)" in listed
+    assert [row[0] for row in found["What does a mask itself cost?"]][1] == "an active block, mask"
+    refused = finished([*words[:2], "nonsense"], cwd=tmp_path)
+    assert (refused.code, "there is no benchmark 'nonsense'" in refused.err) == (2, True)

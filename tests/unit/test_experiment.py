@@ -109,6 +109,30 @@ def ids(result):
     return Counter((s.configuration, s.reference, s.sample_id) for s in result.samples)
 
 
+def test_how_it_went_is_stored(watch):
+    watch(1, lambda tokens: None)
+    result = experiment.run(settings(num_warmup=2), Display()).result
+    (sitting,) = result.sittings
+    assert sitting.warmup.rounds >= 2
+    assert len(sitting.warmup.round_ms) == sitting.warmup.rounds
+    assert [state.round for state in sitting.states] == [0, 1, 2]
+    assert result.environment["processor"]["logical"] == result.environment["cpu_count"]
+    assert saved().sittings == result.sittings
+    assert saved().findings == result.findings
+
+
+def test_phases_and_remainder_are_the_total_in_every_stored_sample(watch):
+    watch(1, lambda tokens: None)
+    experiment.run(settings(), Display())
+    document = json.loads((experiment.Path("out") / RESULT_NAME).read_text(encoding="utf-8"))
+    samples = document["all_samples"] + document["reference_samples"]
+    assert len(samples) == 3 * 2 + 3
+    for sample in samples:
+        parts = ("T_vision_total", "T_LLM_prefill", "T_LLM_decode", "T_remainder")
+        assert sum(sample[part] for part in parts) == pytest.approx(sample["T_total"], rel=1e-12)
+        assert sample["T_remainder"] > 0
+
+
 EVERY_SAMPLE = {("first-02-of-04", False, i): 1 for i in range(3)}
 EVERY_SAMPLE |= {("first-02-of-04", True, i): 1 for i in range(3)}
 EVERY_SAMPLE |= {("first-04-of-04", False, i): 1 for i in range(3)}

@@ -13,7 +13,7 @@ FEWEST_BLOCKS = 2
 
 # A number at the end makes no block (`ProfilerStep#3`): the word before it must say that it is one.
 _NAME = re.compile(
-    r"(?P<list>.*(?:layers?|blocks?|(?:^|[._/])h))[ ._:#\[-]*(?P<number>\d+)\]?", re.IGNORECASE
+    r"(?P<list>.*(?:layers?|blocks?|(?:^|[._/])h))[ ._:#\[-]*(?P<number>\d{1,9})\]?", re.IGNORECASE
 )
 
 

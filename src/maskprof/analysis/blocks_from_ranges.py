@@ -37,7 +37,7 @@ def turns_from_ranges(trace: Trace) -> HostTurns | None:
             f"{stray} turns of blocks lie outside prefill and decode and are in no figure." if stray else None
         )
     else:
-        steps = int(np.bincount(ranges.block[turns]).max())
+        steps = int(np.unique(ranges.block[turns], return_counts=True)[1].max())
         phases = (TurnPhase(name="all", ranges=None, steps=steps, host_us=None),)
         note = None
     return HostTurns(

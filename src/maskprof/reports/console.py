@@ -27,7 +27,8 @@ def print_result(result: RunResult, console: Console, *, where: Sequence[tuple[s
     console.print(shown_text(console, subject(result), "dim"))
     console.print(shown_text(console, headline(result), "bold green" if result.summary else "bold red"))
     for finding in result.findings:
-        console.print(shown_text(console, sentence(finding), "yellow" if finding.is_warning else "dim"))
+        style = "yellow" if finding.is_warning else "dim"
+        console.print(shown_text(console, sentence(finding), style))
     for table in all_tables(result):
         console.print()
         print_table(table, console)

@@ -54,8 +54,8 @@ def findings(result: RunResult) -> tuple[str, ...]:
 
 
 def warnings(result: RunResult) -> tuple[str, ...]:
-    """What can have spoilt this result and what is missing from it, so that nobody takes it for more than it is."""
-    found = list(sentences([finding for finding in result.findings if finding.is_warning]))
+    """What is missing from this result, so that nobody takes it for whole, and what can have spoilt its figures."""
+    found = []
     measured = {summary.configuration.name: summary.num_samples for summary in result.summary}
     asked = result.config.get("num_samples")
     absent = [c.name for c in result.configurations if c.name not in measured]
@@ -73,6 +73,7 @@ def warnings(result: RunResult) -> tuple[str, ...]:
             )
     if result.failures:
         found.append(f"{units.count(len(result.failures), 'failure')}: see the table of failures below.")
+    found += sentences([finding for finding in result.findings if finding.is_warning])
     return tuple(found)
 
 

@@ -182,7 +182,7 @@ class RangeTime:
         host_us: sum of their durations.
         device_us: time of the kernels launched inside them, summed.
         kernel_count: how many those are.
-        launch_count: launch calls inside.
+        launch_count: launch calls inside that are linked to a device event.
         breakdown: the same as for the whole trace, of what was launched inside; device time's span is from the
             first to the last event launched inside, summed over the ranges.
         elsewhere_kernel_count, elsewhere_device_us: kernels that other threads launched while such a range was
@@ -323,8 +323,9 @@ class TraceAccount:
         events_lost: damaged or null; `unpaired`: begins without end and the reverse.
         device_events: kernels, copies, memsets.
         linked: device events whose launch call is in the trace.
-        unlinked_before_window: without a launch, and started before the first launch call in the trace ended
-            its delay: queued before recording began. They count in all device figures, and in no range.
+        unlinked_before_window: without a launch, and started before the first linked event of their stream (of
+            any, where the stream has none): queued before recording began. They count in all device figures, and
+            in no range.
         unlinked_other: without a launch for another reason.
         from_graphs: device events that share their launch with others (a graph's replay).
         unclassified_count, unclassified_us, unclassified_pct: kernels in category `other`.

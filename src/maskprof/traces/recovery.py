@@ -97,8 +97,9 @@ def array_end(text: bytes, error: Exception) -> int | None:
             continue
         if _GOES_ON.match(text, stop + 1):
             return None
-        # What a damaged event leaves may end a list too, but one of its own.
-        return stop if not items or _is_event(items[-1]) else None
+        # What a damaged event leaves may end a list too, but one of its own. Nulls may stand behind the last event.
+        last = next((item for item in reversed(items) if bytes(item) != b"null"), None)
+        return stop if not items or (last is not None and _is_event(last)) else None
     return None
 
 

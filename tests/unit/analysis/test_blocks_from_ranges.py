@@ -115,3 +115,12 @@ def test_categories_are_of_the_kernels_inside_per_step(tmp_path):
 @pytest.mark.parametrize("name", ["block.07.other", "blocks", "phase.decode"])
 def test_names_that_are_no_turns(tmp_path, name):
     assert _found(tmp_path, TraceBuilder().annotation(name, 0, 10)) is None
+
+
+@pytest.mark.parametrize("digits", ["9" * 9, "9" * 10, "9" * 30, "9" * 5_000])
+def test_numbers_that_no_block_has(tmp_path, digits):
+    builder = (
+        TraceBuilder().annotation(f"block.{digits}.active", 0, 10).annotation(f"layers.{digits}", 20, 10)
+    )
+    found = _found(tmp_path, builder)
+    assert found is None or [block.block for block in found.phases[0].blocks] == [999_999_999]

@@ -225,3 +225,11 @@ def test_gzip_that_stops_making_sense(tmp_path, text):
     assert _names(trace) == ALL[:200]
     assert (trace.account.lost, trace.account.truncated) == (1, True)
     assert "corrupt" in trace.account.notes[0]
+
+
+@pytest.mark.parametrize("nulls", [1, 2])
+def test_null_events_behind_the_last_one(tmp_path, nulls):
+    builder = TraceBuilder().op("a", 0, 1).op("b", 5, 1)
+    builder.events += [None] * nulls
+    account = builder.read(tmp_path).account
+    assert (account.events, account.lost, account.truncated) == (2, nulls, False)
