@@ -13,7 +13,7 @@ pytestmark = pytest.mark.e2e
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory):
     cwd = tmp_path_factory.mktemp("report")
-    said = maskprof("run", "--num_samples", 3, "--num_active_blocks", 8, 16, cwd=cwd)
+    said = maskprof("run", "--num_samples", 5, "--num_active_blocks", 8, 16, cwd=cwd)
     assert said.code == 0, said.err
     return said, cwd
 

@@ -1,17 +1,14 @@
-"""What a report says in sentences after its headline: the skip path, the machine's steadiness, what is missing."""
+"""What a report says in sentences after its headline: the skip path, the line, how the run went, what is missing."""
 
 from dataclasses import dataclass
 from statistics import median
 
 from maskprof.reports import units
-from maskprof.reports.columns import PHASE_LABELS
 from maskprof.reports.headline import grows, leading_group
-from maskprof.reports.plots.drift import overall_drift
 from maskprof.reports.remarks import sentences
 from maskprof.reports.tables import full_summaries
 from maskprof.results.schema import Closure, Fit, RunResult
 
-_CLEAR_DRIFT = 0.02
 _PHASES = {"prefill": "in prefill", "decode": "per decode step"}
 
 
@@ -51,8 +48,9 @@ def key_figures(result: RunResult) -> tuple[Figure, ...]:
 
 def findings(result: RunResult) -> tuple[str, ...]:
     """Sentences beside the headline, each with its figures; those without figures are left out."""
-    found = [_skip_sentence(result), _drift_sentence(result), _line_sentence(result)]
-    return tuple(sentence for sentence in found if sentence)
+    found = [_skip_sentence(result), _line_sentence(result)]
+    explained = sentences([finding for finding in result.findings if not finding.is_warning])
+    return (*(sentence for sentence in found if sentence), *explained)
 
 
 def warnings(result: RunResult) -> tuple[str, ...]:
@@ -131,21 +129,6 @@ def _skip_sentence(result: RunResult) -> str:
     return (
         "Measured clean, against the same model with the blocks removed, a skipped block costs "
         f"{' and '.join(parts)}."
-    )
-
-
-def _drift_sentence(result: RunResult) -> str:
-    parts = []
-    for phase in ("prefill", "decode_per_token"):
-        drift = overall_drift(result, phase)
-        if drift is not None and abs(drift) > _CLEAR_DRIFT:
-            way = "slower" if drift > 0 else "faster"
-            parts.append(f"{PHASE_LABELS[phase]} got {units.percent(abs(drift))} {way}")
-    if not parts:
-        return ""
-    return (
-        f"The machine drifted: from the first third of the run to the last, {' and '.join(parts)}. Rounds are "
-        "interleaved, so all configurations share it."
     )
 
 

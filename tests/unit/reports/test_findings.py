@@ -1,6 +1,7 @@
 from dataclasses import replace
 
 from maskprof.reports.findings import findings, key_figures, warnings
+from maskprof.results.circumstances import Finding
 from maskprof.results.schema import Failure
 from tests.support.results import knob_configurations, make_configuration, make_result
 
@@ -62,14 +63,14 @@ def test_what_cannot_be_told_from_zero_is_no_figure():
     assert not any("Measured clean" in sentence for sentence in findings(make_result(trace=False)))
 
 
-def test_a_machine_that_drifts_is_named():
-    assert findings(make_result())[1] == (
-        "The machine drifted: from the first third of the run to the last, prefill got 4.1 % slower and decode per "
-        "token got 4.0 % slower. Rounds are interleaved, so all configurations share it."
+def test_what_the_run_noticed_is_passed_on():
+    drift = Finding(
+        topic="drift", is_warning=True, text="the machine became 30% slower", advice="compare within"
     )
-    result = make_result()
-    steady = replace(result, samples=tuple(s for s in result.samples if s.sample_id == 2))
-    assert not any("drifted" in sentence for sentence in findings(steady))
+    settings = Finding(topic="threads", is_warning=False, text="one thread was used")
+    result = replace(make_result(), findings=(drift, settings))
+    assert warnings(result) == ("Drift: the machine became 30% slower (compare within).",)
+    assert findings(result)[-1] == "Threads: one thread was used."
 
 
 def test_what_departs_from_the_line_is_counted():

@@ -122,12 +122,6 @@ def drift(values: Sequence[float]) -> float | None:
     return median(values[-third:]) / median(values[:third]) - 1
 
 
-def overall_drift(result: RunResult, phase: str) -> float | None:
-    """The same for all configurations together, each against its own median."""
-    time_of = next(time_of for name, _, time_of in PHASES if name == phase)
-    return drift([1 + pct / 100 for _, pct in _deviations(result, time_of)])
-
-
 def course_table(label: str, found: Sequence[Course]) -> Table:
     """Per configuration: spread and drift of its samples."""
     decimals = units.decimals_for([value for course in found for value in course.values_ms])

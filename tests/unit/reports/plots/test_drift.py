@@ -3,7 +3,7 @@ from itertools import pairwise
 
 import pytest
 
-from maskprof.reports.plots.drift import course_table, courses, draw_spark, drift, drift_plots, overall_drift
+from maskprof.reports.plots.drift import course_table, courses, draw_spark, drift, drift_plots
 from tests.support.results import make_configuration, make_result, make_sample
 
 
@@ -78,12 +78,6 @@ def test_references_have_no_part_in_it():
 def test_no_course_of_one_sample():
     assert drift_plots(timed(1.0)) == ()
     assert [course.values_ms for course in courses(timed(1.0), "prefill")] == [(pytest.approx(21.2),)]
-
-
-def test_the_whole_runs_drift_takes_every_configuration_against_its_own_median():
-    slow = timed(*[1.0] * 6, *[1.5] * 6)
-    assert overall_drift(slow, "prefill") == pytest.approx(0.5)
-    assert overall_drift(timed(1.0), "prefill") is None
 
 
 def test_the_table_has_spread_and_drift():
