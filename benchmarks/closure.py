@@ -166,7 +166,11 @@ def traced_turns(
         for number in range(args.traces):
             with BlockMaskWrapper(model, mask, ranges=True):
                 path = record(
-                    partial(greedy.run, args.steps), Path(folder) / str(number), device=CPU, metadata={}
+                    partial(greedy.run, args.steps),
+                    Path(folder) / str(number),
+                    device=CPU,
+                    num_active_blocks=mask.num_active,
+                    metadata={},
                 )
             for phase in attribute(read_trace(path)).phases:
                 turns = [block.host_us for block in phase.blocks if not block.active]

@@ -151,8 +151,15 @@ def beside(greedy: GreedyPass, args: argparse.Namespace) -> list[Beside]:
         watch, numbers = MachineWatch(), iter(range(10**9))
 
         def trace() -> None:
-            with BlockMaskWrapper(greedy.model, [True] * len(find_blocks(greedy.model)), ranges=True):
-                record(partial(greedy.run, 1), Path(folder) / "trace", device=CPU, metadata={})
+            total = len(find_blocks(greedy.model))
+            with BlockMaskWrapper(greedy.model, [True] * total, ranges=True):
+                record(
+                    partial(greedy.run, 1),
+                    Path(folder) / "trace",
+                    device=CPU,
+                    num_active_blocks=total,
+                    metadata={},
+                )
 
         actions: dict[str, Callable[[], object]] = {
             "nothing": lambda: None,

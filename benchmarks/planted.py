@@ -125,8 +125,9 @@ def block_ms(block: nn.Module, greedy: GreedyPass) -> float:
 
 
 def recorded(greedy: GreedyPass, model: nn.Module, folder: Path, steps: int) -> Path:
-    with BlockMaskWrapper(model, [True] * len(find_blocks(model)), ranges=True):
-        return record(partial(greedy.run, steps), folder, device=CPU, metadata={})
+    total = len(find_blocks(model))
+    with BlockMaskWrapper(model, [True] * total, ranges=True):
+        return record(partial(greedy.run, steps), folder, device=CPU, num_active_blocks=total, metadata={})
 
 
 def planted(args: argparse.Namespace) -> dict[str, Any]:
