@@ -16,7 +16,9 @@ from pathlib import Path
 ACTIVE_BLOCKS_COUNTER = "active blocks"
 # Compressed here and not by torch, whose exporter takes the slowest level, line by line.
 _GZIP_LEVEL = 4
-_TAIL_BYTES = 64
+# The last thing that Kineto writes, and the path in it.
+_LAST_KEY = b'"traceName"'
+_TAIL_BYTES = 8192
 
 _PHASE = re.compile(
     rb'"cat": "user_annotation",\s*"name": "phase\.(?:prefill|decode)",\s*'
@@ -43,7 +45,7 @@ def finish(exported: Path, final: Path, num_active_blocks: int) -> None:
     if not exported.stat().st_size:
         raise OSError(errno.ENOSPC, "the profiler wrote nothing, as on a full disk")
     with exported.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as text:
-        if not text[-_TAIL_BYTES:].rstrip().endswith((b"}", b"]")):
+        if not _is_whole(text):
             raise OSError(errno.ENOSPC, "the profiler wrote only a part of its trace, as on a full disk")
         counters = "".join(f"  {event},\n" for event in _counters(text, num_active_blocks)).encode()
         start = _EVENTS.search(text)
@@ -58,6 +60,14 @@ def finish(exported: Path, final: Path, num_active_blocks: int) -> None:
                 compressed.writelines(map(_mended, file))
             else:
                 shutil.copyfileobj(file, compressed, 1024 * 1024)
+
+
+def _is_whole(text: mmap.mmap) -> bool:
+    """Whether an export has its end: brackets tell nothing, since every event ends with one."""
+    tail = text[-_TAIL_BYTES:].rstrip()
+    if text[:_TAIL_BYTES].lstrip().startswith(b"["):
+        return tail.endswith(b"]")
+    return tail.endswith(b"}") and _LAST_KEY in tail
 
 
 def _counters(text: mmap.mmap, num_active_blocks: int) -> Iterator[str]:

@@ -84,7 +84,18 @@ def test_an_export_of_another_shape_is_kept_as_it_is(tmp_path):
     assert json.loads(gzip.decompress(final.read_bytes())) == [{"ph": "X", "name": "bare"}]
 
 
-@pytest.mark.parametrize("text", ["", '{"traceEvents": [{"ph": "X", "na'])
+@pytest.mark.parametrize(
+    "text",
+    [
+        *(
+            "",
+            '{"traceEvents": [{"ph": "X", "na',
+            '{"traceEvents": [{"ph": "X"}',
+            '{"traceEvents": [{"Dims": []',
+        ),
+        *('{"traceEvents": [],"traceName": "in', '[{"ph": "X"}'),
+    ],
+)
 def test_an_export_that_stopped_half_way_is_an_error(tmp_path, text):
     exported, final = tmp_path / "in.json", tmp_path / "out.json.gz"
     exported.write_text(text)
