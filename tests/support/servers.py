@@ -5,7 +5,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from tests.e2e.command import environment
@@ -38,4 +38,6 @@ def viewing(*words: object, cwd: Path, **changes: str) -> Iterator[str]:
         assert (process.returncode, rest, errors) == (0, "Ctrl-C ends it.\n\n", "")
     finally:
         process.kill()
-        process.communicate()
+        # What it started may live on and hold the pipes.
+        with suppress(subprocess.TimeoutExpired):
+            process.communicate(timeout=_TIME_LIMIT_S)
