@@ -133,6 +133,8 @@ def recorded(greedy: GreedyPass, model: nn.Module, folder: Path, steps: int) -> 
 def planted(args: argparse.Namespace) -> dict[str, Any]:
     torch.manual_seed(0)
     config = preset_config(PRESETS[args.model])
+    # The fewer blocks, the more turns of each in the same time.
+    config.num_hidden_layers = min(args.blocks, config.num_hidden_layers)
     model = LlamaForCausalLM(config).eval()
     greedy, timer = GreedyPass(model, text_inputs(10, CPU, 1000)), HostTimer()
     blocks = find_blocks(model)
@@ -185,11 +187,11 @@ itself; that is why configurations are measured in one run, interleaved.
 
 ## A/B: one of {blocks} blocks is 2 % slower
 
-{model} at its true shape with random weights; in block {chosen} a wait of {wait:.1f} us, {slower} of its own time and
-{share} of a decode step.
+Blocks of {model}'s true shape with random weights; in block {chosen} a wait of {wait:.1f} us, {slower} of its
+own time and {share} of a decode step.
 
-- **Clean totals**, {rounds} pairs: the step became {clean}: {clean_verdict}. That is what a total can tell, and it
-  names nobody.
+- **Clean totals**, {rounds} pairs: the step became {clean}: {clean_verdict}.
+  That is what a total can tell, and it names nobody.
 - **Traces**, {traces} of each side recorded alternately, {steps} decode steps each, compared block by block beside the
   others of the same step (`maskprof compare`): {found}
 - The same comparison of traces of which none was made slower: {nothing}
@@ -264,11 +266,12 @@ def main() -> None:
     parser.add_argument("--pairs", type=int, default=100, help="pairs of runs of the same")
     parser.add_argument("--samples", type=int, default=50, help="samples of each of them")
     parser.add_argument("--model", default="smollm2-135m", help="a preset of llama's kind")
+    parser.add_argument("--blocks", type=int, default=12, help="at most so many of them")
     parser.add_argument(
         "--rounds", type=int, default=40, help="clean pairs, of a slower and an unchanged pass"
     )
     parser.add_argument("--traces", type=int, default=6, help="traces of each side")
-    parser.add_argument("--steps", type=int, default=40, help="decode steps in each")
+    parser.add_argument("--steps", type=int, default=120, help="decode steps in each")
     args = parser.parse_args()
     if args.quick:
         args.pairs, args.samples, args.rounds, args.traces, args.steps = 3, 6, 3, 1, 16
