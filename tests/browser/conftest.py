@@ -68,7 +68,7 @@ def recorded_run(tmp_path_factory: pytest.TempPathFactory) -> Run:
     llama = cwd / "tiny-llama"
     checkpoints.tiny_llama(num_hidden_layers=4).save_pretrained(llama)
     checkpoints.word_tokenizer().save_pretrained(llama)
-    quick = ("--num_samples", 3, "--num_warmup", 1, "--closure_samples", 1)
+    quick = ("--num_samples", 5, "--num_warmup", 1, "--closure_samples", 1)
     said = maskprof(
         "run", "--output_dir", "out", "--trace_dir", "seen", "--num_active_blocks", 4, 10, 16, *quick, cwd=cwd
     )
