@@ -115,19 +115,35 @@ def _lists(trace: Trace, launches: Launches, calls: _Calls) -> list[_List]:
     inner = np.flatnonzero(parents >= 0)
     caller = np.full(len(parents), -1, dtype=np.int64)
     caller[inner] = calls.module[parents[inner]]
-    order = inner[np.lexsort((inner, caller[inner], calls.classes[inner]))]
-    changed = (np.diff(calls.classes[order]) != 0) | (np.diff(caller[order]) != 0)
-    found = []
-    for group in np.split(order, np.flatnonzero(changed) + 1):
-        modules, counts = np.unique(calls.module[group], return_counts=True)
-        if len(modules) < FEWEST_BLOCKS or counts.max() - counts.min() > 1:
-            continue
-        if 2 * np.count_nonzero(calls.has_inner[group]) <= len(group):
-            continue
-        inside = float(weight[group].sum())
-        if inside >= LEAST_SHARE * everything:
-            found.append(_List(calls=group, parent=int(caller[group[0]]), weight=inside))
+    order = inner[np.lexsort((calls.module[inner], caller[inner], calls.classes[inner]))]
+    if not len(order):
+        return []
+    is_new_list = _changes(calls.classes[order]) | _changes(caller[order])
+    is_new_module = is_new_list | _changes(calls.module[order])
+    starts, module_starts = np.flatnonzero(is_new_list), np.flatnonzero(is_new_module)
+    ends = np.append(starts[1:], len(order))
+    # Of each list the first of its modules, among all modules of all lists.
+    first = np.flatnonzero(is_new_list[module_starts])
+    counts = np.diff(np.append(module_starts, len(order)))
+    uneven = np.maximum.reduceat(counts, first) - np.minimum.reduceat(counts, first) > 1
+    too_few = np.diff(np.append(first, len(module_starts))) < FEWEST_BLOCKS
+    hollow = 2 * np.add.reduceat(calls.has_inner[order].astype(np.int64), starts) <= ends - starts
+    inside = np.add.reduceat(weight[order], starts)
+    convincing = ~(uneven | too_few | hollow) & (inside >= LEAST_SHARE * everything)
+    found = [
+        _List(
+            calls=np.sort(order[starts[at] : ends[at]]),
+            parent=int(caller[order[starts[at]]]),
+            weight=float(inside[at]),
+        )
+        for at in np.flatnonzero(convincing)
+    ]
     return sorted(found, key=lambda one: -one.weight)
+
+
+def _changes(values: Int64s) -> Bools:
+    """Where a value differs from the one before it; the first always does."""
+    return np.concatenate(([True], values[1:] != values[:-1]))
 
 
 def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> tuple[NDArray[np.float64], float]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import compress
+from operator import not_
 from typing import Any
 
 import numpy as np
@@ -84,9 +86,11 @@ class ColumnFold:
         """Fold in what `complete_events` gave; False, with nothing taken, where a float does not hold the times."""
         kept: Sequence[Complete] = [e for e in events if type(e) is Complete]
         timed, frames = len(kept), []
-        if not self._python and PYTHON in [e.cat for e in kept]:
-            frames = [e for e in kept if e.cat == PYTHON and not e.name.startswith(_MODULE)]
-            kept = [e for e in kept if e.cat != PYTHON or e.name.startswith(_MODULE)]
+        if not self._python:
+            is_frame = [e.cat == PYTHON and not e.name.startswith(_MODULE) for e in kept]
+            if True in is_frame:
+                frames = list(compress(kept, is_frame))
+                kept = list(compress(kept, map(not_, is_frame)))
         starts = _to_ns([e.ts for e in kept])
         durations = _to_ns([e.dur for e in kept])
         if starts is None or durations is None:
