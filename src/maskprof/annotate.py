@@ -12,7 +12,14 @@ from typing import Any
 
 import torch
 
-from maskprof.ranges import INSTRUMENT, INSTRUMENT_EMPTY_TURN, INSTRUMENT_INNER, INSTRUMENT_TURN
+from maskprof.ranges import (
+    INSTRUMENT,
+    INSTRUMENT_EMPTY_TURN,
+    INSTRUMENT_INNER,
+    INSTRUMENT_NEXT_EMPTY_TURN,
+    INSTRUMENT_NEXT_TURN,
+    INSTRUMENT_TURN,
+)
 
 # Private in torch, so it may be missing in a version of the future; record_function then takes its place.
 _FastRange: Any = getattr(torch._C._profiler, "_RecordFunctionFast", None)  # noqa: SLF001
@@ -30,24 +37,28 @@ def fine_range(name: str) -> AbstractContextManager[Any]:
 
 
 def write_empty_turns(count: int, between: Callable[[], object]) -> None:
-    """Write `count` empty turns, shaped like a skipped block's, by which a trace tells its own cost.
+    """Write `count` pairs of empty turns, shaped like a skipped block's, by which a trace tells its own cost.
 
-    To be called inside the profiler session whose cost is wanted. `between` is called before each and does what
-    leaves the processor's caches as they are between two blocks: in a tight loop an empty turn costs about half
-    of what it costs there.
+    To be called inside the profiler session whose cost is wanted. `between` is called before each pair and
+    does what leaves the processor's caches as an active block does. The second turn of a pair finds them as a skipped
+    block does that follows a skipped one: it costs about half.
     """
     turn, empty = coarse_range(INSTRUMENT_TURN), coarse_range(INSTRUMENT_EMPTY_TURN)
+    next_turn, next_empty = coarse_range(INSTRUMENT_NEXT_TURN), coarse_range(INSTRUMENT_NEXT_EMPTY_TURN)
     inner = fine_range(INSTRUMENT_INNER)
     with coarse_range(INSTRUMENT):
         # One kind after the other: alternating, the cost of leaving one would show up in the next.
         for _ in range(count):
             between()
-            with turn:
-                with inner:
-                    pass
-                with inner:
-                    pass
+            for pair_member in (turn, next_turn):
+                with pair_member:
+                    with inner:
+                        pass
+                    with inner:
+                        pass
         for _ in range(count):
             between()
             with empty:
+                pass
+            with next_empty:
                 pass

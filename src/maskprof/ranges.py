@@ -29,6 +29,9 @@ BLOCK_PARTS: tuple[BlockPart, ...] = (
 INSTRUMENT = "instrument.calibration"
 INSTRUMENT_TURN = "instrument.turn"
 INSTRUMENT_EMPTY_TURN = "instrument.empty_turn"
+# The same right after one of those: what a turn costs that follows a skipped one, whose caches are still warm.
+INSTRUMENT_NEXT_TURN = "instrument.next_turn"
+INSTRUMENT_NEXT_EMPTY_TURN = "instrument.next_empty_turn"
 INSTRUMENT_INNER = "instrument.inner"
 
 _BLOCK = re.compile(r"block\.(\d{1,9})\.(active|skipped|mask_check|compute|cache\.dummy|cache\.reuse)")

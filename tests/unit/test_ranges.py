@@ -10,6 +10,8 @@ from maskprof.ranges import (
     BLOCK_PARTS,
     INSTRUMENT_EMPTY_TURN,
     INSTRUMENT_INNER,
+    INSTRUMENT_NEXT_EMPTY_TURN,
+    INSTRUMENT_NEXT_TURN,
     INSTRUMENT_TURN,
     PHASES,
     BlockRange,
@@ -95,6 +97,8 @@ def test_any_text_parses_to_a_range_or_to_none(name):
         "aten::mm",
         INSTRUMENT_TURN,
         INSTRUMENT_EMPTY_TURN,
+        INSTRUMENT_NEXT_TURN,
+        INSTRUMENT_NEXT_EMPTY_TURN,
         INSTRUMENT_INNER,
     ],
 )

@@ -43,7 +43,8 @@ def attribute(trace: Trace) -> TraceAttribution:
     Figures are means per prefill and per decode step, over all passes in the trace, in microseconds. What is
     subtracted, where it could be measured:
 
-    - from a turn's `host_us`: `turn_us`, and `inner_total_us` for every mask check and cache range in it; for
+    - from a turn's `host_us`: `turn_us`, and `inner_total_us` for every mask check and cache range in it (where a
+      skipped block's turn comes before, `next_turn_us` and `next_inner_total_us`); for
       an active block `turn_us` once more, for its nested `compute` range. That is an approximation: a
       `record_function` costs the range around it somewhat more than it reports as its own duration.
     - from `mask_check_us` and `cache_us`: `inner_us` for every such range.
@@ -142,9 +143,8 @@ class _TurnCosts:
     @classmethod
     def measured(cls, ranges: OwnRanges, instrument: InstrumentCost | None) -> "_TurnCosts":
         count = len(ranges.kind)
-        inner_us, inner_total_us, turn_us = (
-            (instrument.inner_us, instrument.inner_total_us, instrument.turn_us) if instrument else (0.0,) * 3
-        )
+        inner_us = instrument.inner_us if instrument else 0.0
+        turn_us, inner_total_us = _cost_of_turns(ranges, instrument)
 
         def inside(kind: Kind) -> tuple[Floats, Int64s]:
             chosen = ranges.kind == kind
@@ -161,6 +161,21 @@ class _TurnCosts:
             cache_us=cache_us,
             caches=caches,
         )
+
+
+def _cost_of_turns(ranges: OwnRanges, instrument: InstrumentCost | None) -> tuple[Floats, Floats]:
+    """For each turn what its own range costs, and each range inside it; shape (ranges,)."""
+    count = len(ranges.kind)
+    if instrument is None:
+        return np.zeros(count), np.zeros(count)
+    turn_us, inner_us = np.full(count, instrument.turn_us), np.full(count, instrument.inner_total_us)
+    if instrument.next_turn_us is not None and instrument.next_inner_total_us is not None:
+        turns = np.flatnonzero(ranges.of(Kind.ACTIVE, Kind.SKIPPED))
+        before, after = turns[:-1], turns[1:]
+        # Hardly anything runs between two skipped blocks, so that the second finds the caches warm.
+        warm = after[(ranges.kind[before] == Kind.SKIPPED) & (ranges.phase[before] == ranges.phase[after])]
+        turn_us[warm], inner_us[warm] = instrument.next_turn_us, instrument.next_inner_total_us
+    return turn_us, inner_us
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

@@ -264,6 +264,8 @@ class InstrumentCost:
         inner_us: what an empty inner range reports as its own duration: subtracted from mask check and cache.
         inner_total_us: what an inner range adds to the range around it: subtracted from a block's turn.
         turn_us: what an empty turn reports as its own duration: subtracted from a block's turn.
+        next_turn_us, next_inner_total_us: the same for a turn that follows a skipped block's and finds the caches
+            still warm; None in traces that have no such empty turns.
         inner_resolution_us: spread of `inner_us`, 5th to 95th percentile; a figure below it is below resolution.
         samples: how many empty turns were measured.
     """
@@ -273,6 +275,8 @@ class InstrumentCost:
     turn_us: float
     inner_resolution_us: float
     samples: int
+    next_turn_us: float | None = None
+    next_inner_total_us: float | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -139,7 +139,15 @@ def _block(entry: dict[str, Any]) -> BlockCost:
 
 def _instrument(entry: dict[str, Any]) -> InstrumentCost:
     times = ("inner_us", "inner_total_us", "turn_us", "inner_resolution_us")
-    return InstrumentCost(samples=whole(entry, "samples"), **{key: number(entry, key) for key in times})
+    return InstrumentCost(
+        samples=whole(entry, "samples"),
+        **{key: number(entry, key) for key in times},
+        # Files of before have none.
+        next_turn_us=optional_number(entry, "next_turn_us") if "next_turn_us" in entry else None,
+        next_inner_total_us=(
+            optional_number(entry, "next_inner_total_us") if "next_inner_total_us" in entry else None
+        ),
+    )
 
 
 def _closure(entry: dict[str, Any]) -> Closure:

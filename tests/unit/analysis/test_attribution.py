@@ -85,6 +85,36 @@ def test_instrument_cost_is_measured_and_subtracted(tmp_path):
     assert found.phases[0].host_us == 250.0
 
 
+def test_a_turn_after_a_skipped_one_has_the_cost_of_warm_caches_subtracted(tmp_path):
+    builder = TraceBuilder().annotation("phase.decode", 0, 1_000)
+    _active_turn(builder, 0, 10)
+    for block, at in ((1, 200), (2, 300), (3, 400)):
+        _skipped_turn(builder, block, at)
+    _active_turn(builder, 4, 500)
+    builder.annotation("phase.decode", 1_100, 100)
+    _skipped_turn(builder, 0, 1_110)
+    builder.empty_turns(count=3, turn=7, inner=1, inner_total=2)
+    for i in range(3):
+        at = 2_000_000 + 100 * i
+        builder.annotation("instrument.next_turn", at, 3 + 2 * 1)
+        builder.op("instrument.inner", at + 1, 1).op("instrument.inner", at + 3, 1)
+        builder.annotation("instrument.next_empty_turn", at + 50, 3)
+    found = attribute(builder.read(tmp_path))
+    assert found.instrument == InstrumentCost(
+        inner_us=1.0,
+        inner_total_us=2.0,
+        turn_us=7.0,
+        inner_resolution_us=0.0,
+        samples=3,
+        next_turn_us=3.0,
+        next_inner_total_us=1.0,
+    )
+    # First: 30 - 7 - 2 * 2; the next: 30 - 3 - 2 * 1. The active one after them: 100 - 2 * 3 - 1.
+    # Block 0 is active in one step and skipped in the other, where it is the first of its phase.
+    host = {block.block: 2 * block.host_us for block in found.phases[0].blocks}
+    assert host == {0: (100 - 2 * 7 - 2) + 19, 1: 19, 2: 25, 3: 25, 4: 93}
+
+
 def test_resolution_is_the_spread_of_empty_inner_ranges(tmp_path):
     builder = (
         TraceBuilder().annotation("instrument.turn", 0, 20).annotation("instrument.empty_turn", 5_000, 8)
