@@ -133,13 +133,17 @@ def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) 
     operator[launched] = costed.with_cost(inside)[work.call[launched]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
     at = np.flatnonzero(operator >= 0)
-    names, name_of = np.unique(trace.events.name[work.rows[at]], return_inverse=True)
-    tf32 = np.array([any(t in trace.names[n].lower() for t in _TF32) for n in names.tolist()], dtype=np.bool_)
+    # Traces with stacks have many thousands of names, and few of them are kernels'.
+    is_named = np.zeros(len(trace.names), dtype=np.bool_)
+    is_named[trace.events.name[work.rows[at]]] = True
+    tf32 = np.zeros(len(trace.names), dtype=np.bool_)
+    for name in np.flatnonzero(is_named).tolist():
+        tf32[name] = any(token in trace.names[name].lower() for token in _TF32)
     return _Kernels(
         operator=operator[at],
         time_us=work.dur_ns[at] / 1000.0,
         wait_us=_waits_ns(work, calls)[at] / 1000.0,
-        is_tf32=tf32[name_of],
+        is_tf32=tf32[trace.events.name[work.rows[at]]],
         all_us=float(work.dur_ns[work.is_kernel].sum(dtype=np.int64)) / 1000.0,
     )
 
