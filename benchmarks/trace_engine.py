@@ -39,7 +39,7 @@ TITLES = {
 MOST_OF_BARE, LEAST_OF_HTA, MOST_OF_PROCESS, MOST_MB = 1.5, 8.0, 0.25, 150.0
 MB = 1_000_000
 _HOW = """\
-Made by `python benchmarks/trace_engine.py`: {rounds} shuffled rounds a file ({large_rounds} where it has more than \
+Made by `{command}`: {rounds} shuffled rounds a file ({large_rounds} where it has more than \
 {large_mb:g} MB of text), medians with the range from lowest to highest. *maskprof* loads and does the whole analysis; \
 *HolisticTraceAnalysis* (HTA) loads and breaks down by kernel; *bare decode* turns the whole text at once into typed \
 objects (msgspec) and those into ten columns; *orjson* turns it into dictionaries. Unpacking gzip is in all of them. \
@@ -240,7 +240,9 @@ def page(real: Sequence[Measured], grown: Sequence[Measured], args: argparse.Nam
     lines = [
         "# Reading and analysing traces: time and memory",
         "",
-        _HOW.format(rounds=args.rounds, large_rounds=args.large_rounds, large_mb=args.large_mb),
+        _HOW.format(
+            command=command_line(), rounds=args.rounds, large_rounds=args.large_rounds, large_mb=args.large_mb
+        ),
         "",
         *(f"- {key}: {value}" for key, value in machine().items()),
         "",
@@ -316,6 +318,11 @@ def arguments() -> argparse.Namespace:
     if args.quick:
         args.sizes, args.rounds, args.large_rounds = [0.5, 1], 1, 1
     return args
+
+
+def command_line() -> str:
+    """The command that made this page, as typed; where it names no files, those of MASKPROF_TRACES were read."""
+    return " ".join(["python", "benchmarks/trace_engine.py", *sys.argv[1:]])
 
 
 def main() -> None:
