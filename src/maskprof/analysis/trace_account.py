@@ -35,6 +35,7 @@ def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
         events_other=read.other,
         events_lost=read.lost,
         unpaired=read.unpaired,
+        negative_durations=read.negative_durations,
         device_events=len(work),
         linked=int(linked.sum()),
         unlinked_before_window=int(before.sum()),

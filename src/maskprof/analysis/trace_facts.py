@@ -56,7 +56,7 @@ def _devices(trace: Trace, work: DeviceWork) -> tuple[str, ...]:
     names = set(listed.values())
     only = names.pop() if len(names) == 1 else None
     return tuple(
-        listed.get(device) or only or f"device {device}"
+        listed.get(device) or only or (f"device {device}" if device != -1 else "device without a number")
         for device in sorted(used, key=lambda device: (isinstance(device, str), device))
     )
 

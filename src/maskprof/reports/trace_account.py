@@ -25,6 +25,7 @@ def account_table(summary: TraceSummary) -> Table:
         ("events without a duration", account.events_other, "arrows, counters, names"),
         ("events lost to damage", account.events_lost, ""),
         ("begins or ends without the other", account.unpaired, ""),
+        ("durations below zero", account.negative_durations, "taken as 0"),
         ("bytes after the trace's end", account.ignored_bytes, "not read"),
     ]
     always = {"events with a duration", "device events", "  with their launch"}

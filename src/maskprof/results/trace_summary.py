@@ -321,6 +321,7 @@ class TraceAccount:
         events_kept, events_other: with a duration, and without (flow arrows, counters, names).
         python_frames: with a duration too, and passed over: no figure needs them.
         events_lost: damaged or null; `unpaired`: begins without end and the reverse.
+        negative_durations: events that end before they begin by what the file says: their time is taken as 0.
         device_events: kernels, copies, memsets.
         linked: device events whose launch call is in the trace.
         unlinked_before_window: without a launch, and started before the first linked event of their stream (of
@@ -348,6 +349,7 @@ class TraceAccount:
     truncated: bool
     ignored_bytes: int = 0
     python_frames: int = 0
+    negative_durations: int = 0
     notes: tuple[str, ...] = ()
 
 
