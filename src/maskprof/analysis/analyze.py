@@ -1,14 +1,15 @@
 """The recipe: from the columns of a trace to everything that is said of it."""
 
 from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.device_shares import device_shares
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
 from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
-from maskprof.analysis.roofline import roofline
+from maskprof.analysis.roofline import roofline, work_of
 from maskprof.analysis.scope import narrowed
 from maskprof.analysis.trace_account import trace_account
-from maskprof.analysis.trace_facts import trace_facts
+from maskprof.analysis.trace_facts import device_names, trace_facts
 from maskprof.results.trace_summary import DevicePeaks, TraceSummary
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import link_launches
@@ -32,28 +33,40 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
     ranges = range_times(evidence)
     whole = whole_breakdown(evidence)
     gap = longest_gap(trace, evidence.work, evidence.calls)
+    inside = None
     if within is not None:
         gap = None
-        ranges, whole = ranges[:-1], ranges[-1].breakdown
+        ranges, inside = ranges[:-1], ranges[-1]
+        whole = inside.breakdown
     account = trace_account(evidence, whole)
+    names = device_names(trace, evidence.work)
     scope, scope_launches, found = trace, launches, (evidence.work, evidence.calls)
     # The evidence is as large as the trace's own columns, and the steps that follow need room too.
     del evidence
-    if within is None:
-        against_peaks = roofline(scope, scope_launches, peaks, found)
-        del found
-    else:
-        del found
+    if within is not None:
         scope = narrowed(trace, launches, within)
         scope_launches = link_launches(scope)
-        against_peaks = roofline(scope, scope_launches, peaks)
+        found = work_of(scope, scope_launches)
+    against_peaks = roofline(scope, scope_launches, peaks, found)
+    devices = device_shares(scope, found[0], names)
+    del found
     blocks = find_blocks_in(scope, scope_launches)
     return TraceSummary(
         facts=facts,
-        headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
+        headline=headline(
+            facts,
+            whole,
+            account,
+            gap=gap,
+            blocks=blocks,
+            roofline=against_peaks,
+            devices=devices,
+            scope=inside,
+        ),
         whole=whole,
         ranges=ranges,
         blocks=blocks,
         roofline=against_peaks,
         account=account,
+        devices=devices,
     )

@@ -56,7 +56,7 @@ def roofline(
     )
     kind = kind.astype(np.int32)
     calls = _Calls(trace=trace, nesting=nesting, kinds=kinds, kind=kind)
-    kernels = _find_kernels(trace, calls, *(found or _device_work(trace, launches)))
+    kernels = _find_kernels(trace, calls, *(found or work_of(trace, launches)))
     if not len(kernels.operator):
         return None
     peaks = peaks if peaks is not None else peaks_of_trace(trace)
@@ -121,7 +121,8 @@ class _Kernels:
     all_us: float
 
 
-def _device_work(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
+def work_of(trace: Trace, launches: Launches) -> tuple[DeviceWork, Calls]:
+    """What `device_work` gives, on an axis of the launching threads alone."""
     axis = HostAxis.of(trace, (launches.launch_rows[launches.linked].astype(np.int32),))
     return device_work(trace, launches, axis)
 

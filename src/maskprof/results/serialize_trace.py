@@ -59,6 +59,7 @@ def summary_entry(summary: TraceSummary, rank: RankRow | None = None) -> dict[st
         "trace": _facts_entry(summary.facts),
         "headline": list(summary.headline),
         **whole,
+        "devices": [asdict(device) for device in summary.devices],
         "ranges": {found.name: _range_entry(found) for found in summary.ranges},
         "blocks": None if summary.blocks is None else _blocks_entry(summary.blocks),
         "roofline": None if summary.roofline is None else _roofline_entry(summary.roofline),

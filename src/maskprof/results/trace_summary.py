@@ -94,6 +94,17 @@ class DeviceTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceShare:
+    """What one of the devices did by itself; `busy_us` is the union of its events, `device` its number in the trace."""
+
+    device: int | str
+    name: str
+    busy_us: float
+    kernel_count: int
+    kernel_time_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class KernelTime:
     """All kernels of one name. `share` is of the time of all kernels in the same breakdown."""
 
@@ -361,6 +372,7 @@ class TraceSummary:
         headline: the first paragraph, a few sentences in plain words: what bounds this run, and the facts that
             show it.
         whole: of everything.
+        devices: what each device did by itself, of what `whole` is of; empty for the host alone.
         ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
     """
 
@@ -371,3 +383,4 @@ class TraceSummary:
     blocks: Blocks | None
     roofline: Roofline | None
     account: TraceAccount
+    devices: tuple[DeviceShare, ...] = ()
