@@ -98,6 +98,34 @@ def test_a_departure_is_outside_the_interval_and_not_tiny():
     )
 
 
+def _bent(spread: float, count: int = 5) -> tuple[list, list]:
+    """Summaries and samples of four depths, of which the second is 30 % above the line."""
+    summaries, samples = [], []
+    for depth, factor in ((4, 1.0), (8, 1.3), (12, 1.0), (16, 1.0)):
+        configuration = make_configuration(depth)
+        own = [
+            replace(s, prefill_ms=s.prefill_ms * factor * (1 + spread * (-1) ** (s.sample_id + depth // 4)))
+            for s in [s for s in make_samples(configuration) if not s.reference][:count]
+        ]
+        summaries.append(summarize(configuration, own))
+        samples += own
+    return summaries, samples
+
+
+def _departures(spread: float, count: int = 5) -> set[str]:
+    prefill = next(fit for fit in fit_lines(*_bent(spread, count)) if fit.phase == "prefill")
+    return {name for name, _ in prefill.departures}
+
+
+def test_what_scatters_more_than_it_departs_is_not_said_to_depart():
+    assert "first-08-of-16" in _departures(0.001)
+    assert _departures(0.9) == set()
+
+
+def test_without_an_interval_no_departure_can_be_told():
+    assert _departures(0.001, count=4) == set()
+
+
 def test_closure_pairs_by_round_and_takes_the_drift_out():
     configuration = make_configuration(12)
     samples = make_samples(configuration)
