@@ -133,7 +133,8 @@ def fit_table(result: RunResult) -> Table | None:
             key="fixed_share",
             title="fixed part\nof full",
             cells=tuple(
-                units.percent(fit.intercept_ms / end if end > 0 else None)
+                # Less than nothing or more than all is what noise makes of it.
+                units.percent(fit.intercept_ms / end if 0 <= fit.intercept_ms <= end and end > 0 else None)
                 for fit, end in zip(fits, ends, strict=True)
             ),
             rank=3,
