@@ -93,7 +93,7 @@ def find_ranges(trace: Trace) -> OwnRanges:
     only the kernels that have no nearer annotation.
     """
     kinds = np.zeros(len(trace.names), dtype=np.int8)
-    blocks = np.full(len(trace.names), -1, dtype=np.int64)
+    blocks = np.zeros(len(trace.names), dtype=np.int64)
     for code, name in enumerate(trace.names):
         if name.startswith(("phase.", "block.", "instrument.")):
             kinds[code], blocks[code] = _meaning(name)
@@ -101,7 +101,7 @@ def find_ranges(trace: Trace) -> OwnRanges:
     rows = np.flatnonzero((kinds[events.name] != Kind.OTHER) & trace.in_categories(RANGES))
     nesting = nest(events, rows)
     kind = kinds[events.name[nesting.rows]]
-    itself = np.arange(len(kind), dtype=np.int64)
+    itself = np.arange(len(kind))
     return OwnRanges(
         nesting=nesting,
         kind=kind,
