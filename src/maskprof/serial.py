@@ -136,7 +136,7 @@ def median_errors(rounds: Sequence[Sequence[int]], series: Sequence[Sequence[flo
     if list(map(len, rounds)) != list(map(len, series)):
         raise ValueError("each series needs one round for each of its values")
     every = sorted(set().union(*rounds))
-    if min(len(every), *map(len, series)) < MIN_SAMPLES_FOR_INTERVAL:
+    if min(map(len, [every, *series])) < MIN_SAMPLES_FOR_INTERVAL:
         return None
     row_of = {number: row for row, number in enumerate(every)}
     influences = np.zeros((len(every), len(series)))
