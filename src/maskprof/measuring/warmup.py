@@ -70,11 +70,7 @@ def has_settled(round_ms: Sequence[float]) -> bool:
 
 def change_of(round_ms: Sequence[float]) -> int:
     """The round from which on times no longer change."""
-    if not round_ms:
-        return 0
-    if len(round_ms) == 2:  # noqa: PLR2004 - too few for a variance
-        return int(round_ms[1] < round_ms[0] * (1 - _STILL_WARMING))
-    return serial.change_point([math.log(ms) for ms in round_ms], _TOLERANCE)
+    return serial.change_point([math.log(ms) for ms in round_ms], _TOLERANCE) if round_ms else 0
 
 
 def _geometric_mean(values: Sequence[float]) -> float:
