@@ -200,12 +200,12 @@ def _fit(
         departures=tuple(
             (configuration.name, statistics.p50 - expected)
             for configuration, statistics in points
-            if _departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
+            if departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
         ),
     )
 
 
-def _departs(statistics: Statistics, expected: float) -> bool:
+def departs(statistics: Statistics, expected: float) -> bool:
     """Whether the line passes outside the configuration's own interval and by more than a small share."""
     interval = statistics.median_ci95
     if interval is not None and interval[0] <= expected <= interval[1]:
