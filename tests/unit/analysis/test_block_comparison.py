@@ -111,7 +111,8 @@ def test_kernels_count_in_the_turn_that_launched_them_and_nothing_else_does(tmp_
     builder.launch(20, 903, name="cudaMemsetAsync").memset(30, 7, 903)
     # Blocks of less than a microsecond count too, and ranges without kernels come last.
     builder.annotation("instrument.turn", 600_000, 5)
-    steps = [["0.250", 50, 60, 70, "0.500"]] * 30
+    # One step, so that what counts too much shows in the median.
+    steps = [["0.250", 50, 60, 70, "0.500"]]
     trace = device_steps(tmp_path, steps, builder=builder)
     comparison = compare_blocks([trace], [trace])
     assert comparison.device
