@@ -26,7 +26,7 @@ def findings(
     samples: Sequence[Sample],
     summaries: Sequence[ConfigurationSummary],
 ) -> tuple[Finding, ...]:
-    """What can have spoilt the figures of a run, worst first; nothing where all went well."""
+    """What can have spoilt the figures of a run, all of it warnings; nothing where all went well."""
     processors = environment.get("cpu_count") or 1
     effects = round_effects(samples)
     found = [
@@ -37,8 +37,7 @@ def findings(
         *_of_samples(summaries),
     ]
     # Of several sittings the same may be said twice.
-    distinct = list(dict.fromkeys(found))
-    return tuple(sorted(distinct, key=lambda finding: not finding.is_warning))
+    return tuple(dict.fromkeys(found))
 
 
 def _of_settings(environment: Mapping[str, Any]) -> list[Finding]:
