@@ -26,9 +26,9 @@ ROOT = Path(__file__).parents[1]
 KNOWN = Path(__file__).with_name("mutants_equivalent.toml")
 
 _HOW = """\
-Each mutant is the code with one small change: another operator, constant, argument or text. Where a test fails the mutant
-is killed, and where tests do not end it is noticed too; one that survives shows either a hole in the tests or a change
-that makes no difference.
+Each mutant is the code with one small change: another operator, constant, argument or text. Where a test fails the
+mutant is killed, and where tests do not end it is noticed too; one that survives shows either a hole in the tests or a
+change that makes no difference.
 
 mutmut leaves alone what stands outside of functions, such as the constants of a module, and functions with decorators,
 such as properties; what they compute with is therefore in functions without.

@@ -8,6 +8,11 @@ from maskprof.results.circumstances import Finding, MachineState, Sitting, Warmu
 from tests.support.results import make_configuration, make_sample
 
 FOUR, EIGHT = make_configuration(4), make_configuration(8)
+PROCESSOR = {
+    **{"name": "cpu", "logical": 2, "physical": 1, "usable": 2, "quota": None, "governors": []},
+    **{"turbo": True, "virtual": True, "max_mhz": None, "memory_bytes": None},
+    **{"memory_free_bytes": None, "thread_variables": {}},
+}
 SETTLED = Sitting(warmup=Warmup(rounds=3, changed_at=0, ended="settled", round_ms=(9.0,) * 3), states=())
 
 
@@ -38,6 +43,9 @@ def test_rounds_compared_with_what_is_usual():
     assert round_effects(samples_of([2.0, 1.0, 1.0])[::-1]) == pytest.approx([2.0, 1.0, 1.0])
     halves = [*samples_of([1.0, 1.0, 3.0], (FOUR,)), *samples_of([1.0, 1.0, 1.0], (EIGHT,))]
     assert round_effects(halves) == pytest.approx([1.0, 1.0, 2.0])
+    # However short they are.
+    short = [replace(sample, total_ms=sample.total_ms / 1000) for sample in samples_of([1.0, 1.0, 1.5])]
+    assert round_effects(short) == pytest.approx([1.0, 1.0, 1.5])
 
 
 def test_rounds_that_take_no_time_are_as_usual():
@@ -72,7 +80,7 @@ def test_measured_rounds_that_were_still_warming_up():
     [
         ([1.3, *[1.0] * 11], True),
         ([1.3, *[1.0] * 10], False),  # 11 rounds are too few to tell
-        ([1.04, *[1.0] * 11], False),  # no more than 5 %
+        ([1.05, *[1.0] * 11], False),  # no more than 5 %
         ([0.7, *[1.0] * 11], False),  # faster ones have nothing to do with warming up
         ([*[1.3] * 6, *[1.0] * 6], False),  # half of all is no beginning
         ([*[1.3] * 5, *[1.0] * 7], True),
@@ -80,6 +88,19 @@ def test_measured_rounds_that_were_still_warming_up():
 )
 def test_warming_up_is_a_slow_beginning_of_a_long_enough_run(effects, is_said):
     assert ("warm-up" in {finding.topic for finding in said(effects)}) == is_said
+
+
+def test_how_much_slower_the_beginning_was_is_a_share_of_the_rest():
+    # 1.3 / 0.98; the median of all is 1.
+    (found,) = (f for f in said([*[1.3] * 5, *[0.98] * 4, *[1.0] * 3]) if f.topic == "warm-up")
+    assert found.text == "the first 5 measured rounds were 33% slower than the others"
+
+
+def test_a_few_stalls_in_a_row_do_not_hide_that_most_rounds_have_changed():
+    first = [*[0.9] * 6, *[1.1] * 5, *[0.9] * 9]
+    last = [*[1.1] * 9, *[0.9] * 5, *[1.1] * 6]
+    (found,) = (f for f in said([*first, *[1.0] * 20, *last]) if f.topic == "drift")
+    assert found.text == "the machine became 22% slower in the course of the run"
 
 
 @pytest.mark.parametrize(
@@ -153,12 +174,7 @@ def test_what_the_machine_did_and_how_it_is_set():
     busy = MachineState(
         round=0, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0, gpu=None
     )
-    processor = {
-        **{"name": "cpu", "logical": 2, "physical": 1, "usable": 2, "quota": None, "governors": []},
-        **{"turbo": True, "virtual": True, "max_mhz": None, "memory_bytes": None},
-        **{"memory_free_bytes": None, "thread_variables": {}},
-    }
-    environment = {"cpu_count": 2, "threads": 2, "processor": processor}
+    environment = {"cpu_count": 2, "threads": 2, "processor": PROCESSOR}
     found = said(sittings=(replace(SETTLED, states=(busy,)),) * 2, environment=environment)
     assert [finding.text for finding in found] == [
         "torch computes with 2 threads on 1 cores: two of them share a core",
@@ -178,6 +194,12 @@ def test_another_process_on_the_gpu():
     assert found.text == "other processes hold H100: 9"
     (found,) = said(environment={"gpu": gpu})
     assert found.text == "other processes hold H100: 7, 9"
+    assert [
+        finding.topic for finding in said(environment={"gpu": gpu, "processor": PROCESSOR, "threads": 2})
+    ] == [
+        "threads",
+        "load",
+    ]
 
 
 def test_what_the_machine_did_comes_before_how_the_run_went():
