@@ -4,12 +4,13 @@ from maskprof.analysis.blocks import find_blocks_in
 from maskprof.analysis.device_shares import device_shares
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
+from maskprof.analysis.launched import find_launched
 from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
-from maskprof.analysis.roofline import roofline, work_of
+from maskprof.analysis.roofline import roofline
 from maskprof.analysis.scope import narrowed
 from maskprof.analysis.trace_account import trace_account
-from maskprof.analysis.trace_facts import device_names, trace_facts
+from maskprof.analysis.trace_facts import trace_facts
 from maskprof.results.trace_summary import DevicePeaks, TraceSummary
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import link_launches
@@ -39,18 +40,12 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         ranges, inside = ranges[:-1], ranges[-1]
         whole = inside.breakdown
     account = trace_account(evidence, whole)
-    names = device_names(trace, evidence.work)
-    scope, scope_launches, found = trace, launches, (evidence.work, evidence.calls)
-    # The evidence is as large as the trace's own columns, and the steps that follow need room too.
-    del evidence
+    launched = evidence.launched
     if within is not None:
-        scope = narrowed(trace, launches, within)
-        scope_launches = link_launches(scope)
-        found = work_of(scope, scope_launches)
-    against_peaks = roofline(scope, scope_launches, peaks, found)
-    devices = device_shares(scope, found[0], names)
-    del found
-    blocks = find_blocks_in(scope, scope_launches)
+        launched = find_launched(narrowed(trace, launches, within))
+    against_peaks = roofline(launched, peaks)
+    devices = device_shares(launched)
+    blocks = find_blocks_in(launched)
     return TraceSummary(
         facts=facts,
         headline=headline(

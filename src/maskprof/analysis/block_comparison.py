@@ -71,7 +71,7 @@ def _changes(phase: str, own: list[dict[int, Floats]], confidence: float) -> lis
             for block in sorted(own[0])
         ]
         changed = [change for change in found if change.is_clear and change.block in steady]
-        if not changed or len(steady) <= _FEWEST_BLOCKS - 1:
+        if not changed or len(steady) < _FEWEST_BLOCKS:
             return found
         steady.remove(max(changed, key=lambda change: abs(change.change)).block)
 
@@ -85,14 +85,14 @@ def _change(
     confidence: float,
 ) -> BlockChange:
     """What the block took on each side, in units of what is usual for a block in the same step."""
-    (before, around_before), (after, around_after) = (
-        serial.lower_quartile(np.log(took / usual).tolist(), confidence=confidence)
-        for took, usual in zip(took_us, usual_us, strict=True)
-    )
+
+    def share(side: int) -> tuple[float, serial.Interval | None]:
+        return serial.lower_quartile(np.log(took_us[side] / usual_us[side]).tolist(), confidence=confidence)
+
+    (before, around_before), (after, around_after) = share(0), share(1)
     interval = None
     if around_before is not None and around_after is not None:
-        low = after - before - math.hypot(after - around_after[0], around_before[1] - before)
-        high = after - before + math.hypot(around_after[1] - after, before - around_before[0])
+        low, high = difference_interval(after, around_after, before, around_before)
         interval = (math.expm1(low), math.expm1(high))
     return BlockChange(
         block=block,
@@ -102,6 +102,17 @@ def _change(
         after_us=float(np.median(took_us[1])),
         change=math.expm1(after - before),
         interval=interval,
+    )
+
+
+def difference_interval(
+    one: float, around_one: serial.Interval, other: float, around_other: serial.Interval
+) -> serial.Interval:
+    """The interval of `one - other` from the intervals of the two, which need not be symmetric."""
+    difference = one - other
+    return (
+        difference - math.hypot(one - around_one[0], around_other[1] - other),
+        difference + math.hypot(around_one[1] - one, other - around_other[0]),
     )
 
 

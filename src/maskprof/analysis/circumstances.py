@@ -26,7 +26,7 @@ def findings(
     samples: Sequence[Sample],
     summaries: Sequence[ConfigurationSummary],
 ) -> tuple[Finding, ...]:
-    """What can have spoilt the figures of a run, worst first; nothing where all went well."""
+    """What can have spoilt the figures of a run, all of it warnings; nothing where all went well."""
     processors = environment.get("cpu_count") or 1
     effects = round_effects(samples)
     found = [
@@ -37,17 +37,24 @@ def findings(
         *_of_samples(summaries),
     ]
     # Of several sittings the same may be said twice.
-    distinct = list(dict.fromkeys(found))
-    return tuple(sorted(distinct, key=lambda finding: not finding.is_warning))
+    return tuple(dict.fromkeys(found))
 
 
 def _of_settings(environment: Mapping[str, Any]) -> list[Finding]:
     """Of how the machine is set, what can spoil figures; what only explains them is the doctor's to say."""
-    found: list[Finding] = []
-    if isinstance(environment.get("processor"), Mapping):
-        found += checks.of_processor(Processor(**environment["processor"]), environment.get("threads"))
-    if isinstance(environment.get("gpu"), Mapping):
-        found += checks.of_gpu(GpuFacts(**environment["gpu"]), environment.get("process_ids", ()))
+    processor, gpu = environment.get("processor"), environment.get("gpu")
+    found = [
+        *(
+            checks.of_processor(Processor(**processor), environment.get("threads"))
+            if isinstance(processor, Mapping)
+            else ()
+        ),
+        *(
+            checks.of_gpu(GpuFacts(**gpu), environment.get("process_ids", ()))
+            if isinstance(gpu, Mapping)
+            else ()
+        ),
+    ]
     return [finding for finding in found if finding.is_warning]
 
 
@@ -75,7 +82,7 @@ def _of_warmup(sittings: Sequence[Sitting], effects: Sequence[float]) -> list[Fi
     if len(effects) < _ROUNDS_FOR_DRIFT:
         return found
     start = serial.change_point(effects, _TOLERANCE)
-    if not 0 < 2 * start < len(effects):
+    if not start or 2 * start >= len(effects):
         return found
     before, after = median(effects[:start]), median(effects[start:])
     if before > after * (1 + _STILL_WARM):
@@ -99,6 +106,7 @@ def _of_drift(effects: Sequence[float]) -> list[Finding]:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:
+    # Of these very rounds: a few stalls in a row, which might be more another time, do not hide that most have changed.
     return serial.median_interval(values, independent=True) or (min(values), max(values))
 
 

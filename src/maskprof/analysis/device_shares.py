@@ -3,20 +3,17 @@
 import numpy as np
 
 from maskprof.analysis.device_kinds import Kind
-from maskprof.analysis.device_work import DeviceWork
-from maskprof.analysis.narrow import slices
+from maskprof.analysis.launched import Launched
+from maskprof.analysis.trace_facts import device_names
 from maskprof.results.trace_summary import DeviceShare
-from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s
+from maskprof.traces.pieces import slices
 
 
-def device_shares(trace: Trace, work: DeviceWork, names: dict[int, str]) -> tuple[DeviceShare, ...]:
-    """Busy time and kernels of each device that did something.
-
-    Args:
-        trace: where `work` is from.
-        work: device events ascending by start.
-        names: of these devices, by the codes of their numbers, in the order in which they come back.
-    """
+def device_shares(launched: Launched) -> tuple[DeviceShare, ...]:
+    """Busy time and kernels of each device that did something, by their numbers."""
+    trace, work = launched.trace, launched.work
+    names = device_names(trace, work)
     shares = {code: _Share() for code in names}
     for piece in slices(len(work)):
         device = trace.events.pid[work.rows[piece]]
@@ -34,7 +31,6 @@ def device_shares(trace: Trace, work: DeviceWork, names: dict[int, str]) -> tupl
             kernel_time_us=shares[code].kernel_ns / 1000,
         )
         for code, name in names.items()
-        if shares[code].reached is not None
     )
 
 

@@ -14,7 +14,7 @@ class BlockChange:
         change: how much more of a step the block takes than it did, measured by the other blocks of the same
             step, so that what makes a whole step slower is no change: 0.02 is 2 % slower. By the lower quartiles.
         interval: of `change`; of all blocks' intervals together, 95 % of comparisons have none that is wrong. None
-            where there are too few pairs.
+            where there are too few turns.
     """
 
     block: int
