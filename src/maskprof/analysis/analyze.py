@@ -39,7 +39,7 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         gap = None
         ranges, inside = ranges[:-1], ranges[-1]
         whole = inside.breakdown
-    account = trace_account(evidence, whole)
+    account = trace_account(evidence, whole, repeated_ids=launches.repeated_ids)
     launched = evidence.launched
     if within is not None:
         launched = find_launched(narrowed(trace, launches, within))

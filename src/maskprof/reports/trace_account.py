@@ -18,6 +18,7 @@ def account_table(summary: TraceSummary) -> Table:
             ("  queued before the trace began", account.unlinked_before_window, "in no range"),
             ("  without a launch otherwise", account.unlinked_other, "in no range"),
             ("  replayed from graphs", account.from_graphs, "they share their launch"),
+            ("  ids of several launch calls", account.repeated_ids, "told apart by process, time"),
             ("kernels in no category", account.unclassified_count, f"{share} of kernel time"),
         ]
     rows += [

@@ -339,6 +339,8 @@ class TraceAccount:
             any, where the stream has none): queued before recording began. They count in all device figures, and
             in no range.
         unlinked_other: without a launch for another reason.
+        repeated_ids: correlation ids of device events that several launch calls have, as of several processes or
+            sessions in one file: the call of the event's process counts, or else the latest before the event.
         from_graphs: device events that share their launch with others (a graph's replay).
         unclassified_count, unclassified_us, unclassified_pct: kernels in category `other`.
         truncated: the file ends before the trace does.
@@ -361,6 +363,7 @@ class TraceAccount:
     ignored_bytes: int = 0
     python_frames: int = 0
     negative_durations: int = 0
+    repeated_ids: int = 0
     notes: tuple[str, ...] = ()
 
 

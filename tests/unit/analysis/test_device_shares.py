@@ -1,13 +1,14 @@
 import pytest
 
 from maskprof import analyze
-from maskprof.analysis import narrow
+from tests.support.small_pieces import cut_small
 from tests.support.traces import TraceBuilder
 
 
-@pytest.fixture(params=[1, 3, 1000], autouse=True)
-def _piece(request, monkeypatch):
-    monkeypatch.setattr(narrow, "PIECE", request.param)
+@pytest.fixture(params=["whole", "in small pieces"], autouse=True)
+def _pieces(request, monkeypatch):
+    if request.param != "whole":
+        cut_small(monkeypatch)
 
 
 def _shares(summary) -> list[tuple]:
