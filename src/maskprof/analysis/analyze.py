@@ -11,6 +11,7 @@ from maskprof.analysis.roofline import roofline
 from maskprof.analysis.scope import narrowed
 from maskprof.analysis.trace_account import trace_account
 from maskprof.analysis.trace_facts import trace_facts
+from maskprof.ranges import is_block_or_instrument
 from maskprof.results.trace_summary import DevicePeaks, TraceSummary
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import link_launches
@@ -59,7 +60,8 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
             scope=inside,
         ),
         whole=whole,
-        ranges=ranges,
+        ranges=tuple(found for found in ranges if not is_block_or_instrument(found.name)),
+        own_ranges=tuple(found for found in ranges if is_block_or_instrument(found.name)),
         blocks=blocks,
         roofline=against_peaks,
         account=account,

@@ -60,7 +60,7 @@ def summary_entry(summary: TraceSummary, rank: RankRow | None = None) -> dict[st
         "headline": list(summary.headline),
         **whole,
         "devices": [asdict(device) for device in summary.devices],
-        "ranges": {found.name: _range_entry(found) for found in summary.ranges},
+        "ranges": {found.name: _range_entry(found) for found in (*summary.ranges, *summary.own_ranges)},
         "blocks": None if summary.blocks is None else _blocks_entry(summary.blocks),
         "roofline": None if summary.roofline is None else _roofline_entry(summary.roofline),
         "rank": None if rank is None else asdict(rank),

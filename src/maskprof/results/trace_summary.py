@@ -376,7 +376,8 @@ class TraceSummary:
             show it.
         whole: of everything.
         devices: what each device did by itself, of what `whole` is of; empty for the host alone.
-        ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
+        ranges: by the order of first appearance.
+        own_ranges: the same of our blocks' ranges and the instrument's, of which `blocks` has more.
     """
 
     facts: TraceFacts
@@ -387,3 +388,4 @@ class TraceSummary:
     roofline: Roofline | None
     account: TraceAccount
     devices: tuple[DeviceShare, ...] = ()
+    own_ranges: tuple[RangeTime, ...] = ()
