@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskprof.analysis import analyze as analysis
-from maskprof.analysis import compare
+from maskprof.analysis import trace_diff
 from maskprof.errors import ConfigError, ResultError
 from maskprof.reports.cost_tables import closure_table
 from maskprof.reports.diff_tables import diff_subject, diff_tables
@@ -194,7 +194,7 @@ def diff(
         TraceError: a file is no trace.
     """
     first, second = (side if isinstance(side, TraceSummary) else analyze(side) for side in (a, b))
-    return _as(ComparedTraces, compare.diff(first, second))
+    return _as(ComparedTraces, trace_diff.diff(first, second))
 
 
 def _as(kind: type[_Value], value: Any) -> _Value:

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from maskprof.analysis.compare_skipped import skipped_rows
-from maskprof.analysis.compare_words import headline, notes
+from maskprof.analysis.trace_diff_skipped import skipped_rows
+from maskprof.analysis.trace_diff_words import headline, notes
 from maskprof.ranges import parse_phase
 from maskprof.results.trace_comparison import DiffRow, DiffStatus, TraceDiff
 from maskprof.results.trace_summary import BlockPhase, BlockTime, TraceSummary

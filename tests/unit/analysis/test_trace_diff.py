@@ -2,7 +2,7 @@ from dataclasses import replace
 
 import pytest
 
-from maskprof.analysis.compare import Threshold, diff
+from maskprof.analysis.trace_diff import Threshold, diff
 from maskprof.results.trace_comparison import SkippedRow
 from maskprof.results.trace_summary import OperatorTime
 from tests.support.trace_summaries import (
