@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 
+from maskprof.kernel_names import short_names
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
-from maskprof.reports.kernel_names import short_names
 from maskprof.reports.layout import Column, Table
 from maskprof.reports.trace_columns import (
     Shorten,

@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from maskprof.analysis.trace_diff import diff
 from maskprof.analysis.ranks import compare_ranks
+from maskprof.analysis.trace_diff import diff
 from maskprof.reports.trace_csv import diff_csvs, trace_csvs
 from tests.support.trace_summaries import GEMM, cpu_summary, gpu_summary, ranks_of_job, strange_summary
 

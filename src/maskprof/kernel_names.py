@@ -9,8 +9,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from maskprof.reports.units import shorten
-
 # Templates that run a functor given to them: it, not they, says what the kernel does.
 _WRAPPERS = frozenset({
     "Kernel", "Kernel2", "kernel", "kentry", "device_kernel",
@@ -45,6 +43,14 @@ _MOST_READ = 6_000
 _MOST_WRAPPED = 8
 # A table asks for the same names in many widths.
 _MOST_KEPT = 1024
+
+
+def cut_middle(text: str, width: int) -> str:
+    """At most `width` characters; what goes is taken from the middle, since both ends of a name tell."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def short_names(names: Sequence[str], width: int) -> tuple[str, ...]:
@@ -94,7 +100,7 @@ def _with_difference(name: str, core: str, words: dict[str, dict[str, None]], wi
         return core
     difference = " ".join(chosen)
     room = max(_LEAST_CORE, width - min(len(core), width // 2) - 3)
-    difference = shorten(difference, room)
+    difference = cut_middle(difference, room)
     return f"{_fit(core, max(_LEAST_CORE, width - len(difference) - 3))} [{difference}]"
 
 
@@ -110,9 +116,9 @@ def _words(name: str) -> tuple[str, ...]:
 def _fit(text: str, width: int) -> str:
     """C++ loses its end, where arguments stand; other names their middle."""
     if len(text) <= width or width < _LEAST_CORE:
-        return shorten(text, width)
+        return cut_middle(text, width)
     opened = text.find("<")
-    return f"{text[: width - 1]}…" if 0 < opened < width - 2 else shorten(text, width)
+    return f"{text[: width - 1]}…" if 0 < opened < width - 2 else cut_middle(text, width)
 
 
 @lru_cache(maxsize=_MOST_KEPT)
