@@ -131,7 +131,8 @@ class AnalyzedTrace(TraceSummary):
     def _repr_html_(self) -> str:
         plots = trace_plots(self)
         tables = (*time_tables(self), *block_tables(self), *other_tables(self))
-        return fragment(trace_subject(self), self.headline, plots[:2], tables)
+        sentences = (*self.headline, self.no_blocks) if self.no_blocks else self.headline
+        return fragment(trace_subject(self), sentences, plots[:2], tables)
 
 
 class ComparedTraces(TraceDiff):

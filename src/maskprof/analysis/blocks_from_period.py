@@ -33,7 +33,7 @@ def blocks_from_period(trace: Trace, launches: Launches) -> Blocks | str:
         return work
     found = find_repetition(work.sequence)
     if isinstance(found, str):
-        return f"no blocks could be told from the order of kernels: {found}"
+        return f"the order of kernels does not tell them: {found}"
     category = category[work.events]
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(

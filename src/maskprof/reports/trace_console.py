@@ -57,6 +57,9 @@ def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
         console.print()
     for line in lines:
         print_paragraph(line, console, style="cyan" if line.startswith("blocks") else "dim")
+    if summary.no_blocks:
+        console.print()
+        print_paragraph(visible(summary.no_blocks), console, style="cyan")
     print_tables((*block_tables(summary), *other_tables(summary, top=top)), console)
 
 

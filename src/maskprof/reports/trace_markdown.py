@@ -27,6 +27,7 @@ def traces_to_markdown(summaries: Sequence[TraceSummary], ranks: RankComparison 
         ]
         parts += [to_markdown(table).rstrip() for table in time_tables(summary, top=top)]
         parts.append(_fenced(flame(summary.blocks, _FLAME_WIDTH)))
+        parts.append(markdown(summary.no_blocks or ""))
         rest = (*block_tables(summary), *other_tables(summary, top=top))
         parts += [to_markdown(table).rstrip() for table in rest]
     return _joined(parts)

@@ -61,6 +61,7 @@ def summary_entry(summary: TraceSummary, rank: RankRow | None = None) -> dict[st
         **whole,
         "ranges": {found.name: _range_entry(found) for found in summary.ranges},
         "blocks": None if summary.blocks is None else _blocks_entry(summary.blocks),
+        "no_blocks": summary.no_blocks,
         "roofline": None if summary.roofline is None else _roofline_entry(summary.roofline),
         "rank": None if rank is None else asdict(rank),
         "account": asdict(summary.account),

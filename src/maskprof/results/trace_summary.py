@@ -360,6 +360,7 @@ class TraceSummary:
             show it.
         whole: of everything.
         ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
+        no_blocks: where `blocks` is None, why none were found and what to record to have them; else None.
     """
 
     facts: TraceFacts
@@ -369,3 +370,4 @@ class TraceSummary:
     blocks: Blocks | None
     roofline: Roofline | None
     account: TraceAccount
+    no_blocks: str | None = None

@@ -217,7 +217,7 @@ def test_a_range_that_shares_the_device(said):
 
 def test_names_are_short(said):
     builder = TraceBuilder().kernel("x" * 500, 0, 20, 1)
-    assert f"{'x' * 36}…{'x' * 35} takes 100 % of the kernels' time." in said(builder)
+    assert 36 * "x" + "…" + 35 * "x" + " takes 100 % of the kernels' time." in said(builder)
 
 
 def block(number, active, **figures):
