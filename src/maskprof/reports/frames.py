@@ -40,7 +40,7 @@ def trace_rows(summary: TraceSummary, table: str) -> list[Row]:
         case "blocks":
             phases = summary.blocks.phases if summary.blocks is not None else ()
             return [
-                {"phase": phase.phase} | _flat(block, but=("categories",))
+                {"phase": phase.phase} | _flat(block, but=("categories", "work"))
                 for phase in phases
                 for block in phase.blocks
             ]

@@ -12,12 +12,20 @@ from typing import Any
 
 from maskprof.reports.escapes import csv_name
 from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, TraceDiff
-from maskprof.results.trace_summary import BlockTime, DeviceTime, LaunchFacts, RooflineRow, TraceSummary
+from maskprof.results.trace_summary import (
+    BlockTime,
+    BlockWork,
+    DeviceTime,
+    LaunchFacts,
+    RooflineRow,
+    TraceSummary,
+)
 
 _SUMMARY = ("events", "span_us")
 _DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_us", "idle_pct")
 _LAUNCHES = tuple(field.name for field in fields(LaunchFacts))
-_BLOCK = tuple(field.name for field in fields(BlockTime) if field.name != "categories")
+_BLOCK = tuple(field.name for field in fields(BlockTime) if field.name not in ("categories", "work"))
+_WORK = tuple(field.name for field in fields(BlockWork))
 _ROOFLINE = tuple(field.name for field in fields(RooflineRow))
 _RANK = tuple(field.name for field in fields(RankRow) if field.name not in ("rank", "path"))
 
@@ -105,6 +113,7 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             ),
         ),
         "blocks": (("source", "phase", "steps", *_BLOCK), of_each(_block_rows)),
+        "block_work": (("phase", "block", *_WORK), of_each(_block_work_rows)),
         "roofline": (_ROOFLINE, of_each(_roofline_rows)),
         "ranks": (
             ("straggler", *_RANK),
@@ -205,6 +214,15 @@ def _block_rows(summary: TraceSummary) -> Rows:
             source = "" if blocks is None else blocks.source
             named = (csv_name(value) if isinstance(value, str) else value for value in values)
             yield [source, csv_name(phase.phase), phase.steps, *named]
+
+
+def _block_work_rows(summary: TraceSummary) -> Rows:
+    for phase in summary.blocks.phases if summary.blocks is not None else ():
+        for block in phase.blocks:
+            for work in block.work:
+                values = asdict(work).values()
+                named = [csv_name(value) if isinstance(value, str) else value for value in values]
+                yield [csv_name(phase.phase), block.block, *named]
 
 
 def _roofline_rows(summary: TraceSummary) -> Rows:

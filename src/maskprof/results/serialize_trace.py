@@ -194,7 +194,7 @@ def _phase_entry(phase: BlockPhase) -> dict[str, Any]:
 
 
 def _block_entry(block: BlockTime) -> dict[str, Any]:
-    return {**asdict(block), "categories": [_category_entry(category) for category in block.categories]}
+    return asdict(block)
 
 
 def _roofline_entry(roofline: Roofline) -> dict[str, Any]:
