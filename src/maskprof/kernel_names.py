@@ -34,6 +34,8 @@ _MARKS = {separator: re.compile(rf"{separator}|[(){{}}<>\[\]]") for separator in
 _QUALIFIER = re.compile(r"(?:\(anonymous namespace\)|\b[A-Za-z_]\w*)::(?=[\w({~])")
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _TENSILE = re.compile(r"(Cijk_[A-Za-z]+_[A-Za-z]+_[A-Z0-9]+)_\w*?(MT\d+x\d+x\d+)\w*")
+# What is in the brackets of a copy, `Memcpy HtoD (Pinned -> Device)`, is no argument.
+_COPY = re.compile(r"Mem(?:cpy|set)\b")
 _XMMA_TAIL = re.compile(r"_(?:warpgroupsize|execute_segment|execute_split)\w*$")
 _LAMBDA = re.compile(r"\{lambda\((.*)\)#\d+\}")
 _MANGLED_PART = re.compile(r"L[a-z]n?\d+E|DF16b?|(?P<length>\d{1,5})")
@@ -117,7 +119,7 @@ def _fit(text: str, width: int) -> str:
     """C++ loses its end, where arguments stand; other names their middle."""
     if len(text) <= width or width < _LEAST_CORE:
         return cut_middle(text, width)
-    opened = text.find("<")
+    opened = -1 if _COPY.match(text) else text.find("<")
     return f"{text[: width - 1]}…" if 0 < opened < width - 2 else cut_middle(text, width)
 
 
@@ -127,6 +129,8 @@ def _core(name: str) -> str:
         return _mangled(name)
     if match := _TENSILE.match(name):
         return f"{match[1]} {match[2]}"
+    if _COPY.match(name):
+        return name
     if "<" not in name and "(" not in name:
         return _XMMA_TAIL.sub("", name)
     return _tidy(_callee(_without_arguments(name))) or name

@@ -14,7 +14,7 @@ from maskprof.analysis import analyze as analysis
 from maskprof.analysis import trace_diff
 from maskprof.errors import ConfigError, ResultError
 from maskprof.reports.cost_tables import closure_table
-from maskprof.reports.diff_tables import diff_subject, diff_tables
+from maskprof.reports.diff_tables import diff_subject, diff_tables, unchanged
 from maskprof.reports.findings import findings, warnings
 from maskprof.reports.fragment import fragment, picture
 from maskprof.reports.frames import (
@@ -109,7 +109,7 @@ class AnalyzedTrace(TraceSummary):
     __slots__ = ()
 
     def to_pandas(self, table: str | None = None) -> "pd.DataFrame":
-        """One of the tables `kernels`, `categories`, `operators`, `ranges`, `blocks`, `roofline`.
+        """One of the tables `kernels`, `categories`, `operators`, `ranges`, `blocks`, `block_work`, `roofline`.
 
         Without a name the kernels, or the operators of a trace without a device.
 
@@ -141,7 +141,7 @@ class ComparedTraces(TraceDiff):
     __slots__ = ()
 
     def to_pandas(self, table: str = "operators") -> "pd.DataFrame":
-        """One of the tables `phases`, `blocks`, `ranges`, `categories`, `operators`, `kernels`.
+        """One of the tables `phases`, `blocks`, `block_work`, `ranges`, `categories`, `operators`, `kernels`.
 
         Raises:
             ConfigError: there is no such table.
@@ -159,7 +159,7 @@ class ComparedTraces(TraceDiff):
 
     def _repr_html_(self) -> str:
         plots = diff_plots(self)
-        sentences = (*self.headline, *self.notes)
+        sentences = tuple(filter(None, (*self.headline, unchanged(self), *self.notes)))
         return fragment(
             "   ".join(diff_subject(self)), sentences, plots[:2], diff_tables(self, top=DEFAULT_TOP)
         )

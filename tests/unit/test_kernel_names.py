@@ -162,6 +162,11 @@ def test_a_name_of_a_megabyte_is_cut_before_it_is_read():
     assert len(short) == 40
 
 
+@pytest.mark.parametrize("name", ["Memset (Device)", "Memcpy HtoD (Pinned -> Device)"])
+def test_copies_keep_their_brackets(name):
+    assert short_names([name], 40) == (name,)
+
+
 def test_names_lose_their_middle():
     assert cut_middle("short", 10) == "short"
     assert cut_middle("blocks-0_1_2_3_4_5-of-16", 11) == "block…of-16"
