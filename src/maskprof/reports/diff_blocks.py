@@ -97,7 +97,7 @@ def block_work_tables(rows: Sequence[BlockDiffRow], *, where: str, what: str, to
         left = block_numbers(sorted(number for group in rest for number in group.blocks))
         note = f"Likewise blocks {left}, with other {what}s: they are in --json and --csv."
         tables[-1] = _with_note(tables[-1], note)
-    others = _others_table(rows, where=where, what=what, top=top)
+    others = _others_table(rows, where=where, what=what, top=max(1, top // 2))
     return (*tables, *([] if others is None else [others]))
 
 

@@ -75,7 +75,7 @@ class ColumnFold:
         self._python = python
         self._columns = {column: GrowingColumn(at_least=width) for column, width in _WIDTHS.items()}
         self._kind = GrowingColumn()
-        self._names = CodeTable("names", tally, lambda name: "attention" in name or "conv" in name)
+        self._names = CodeTable("names", tally, lambda name: "att" in name or "conv" in name)
         self._categories = CodeTable("categories", tally, lambda c: canonical(c) in (MEMCPY, MEMSET))
         self._pids = CodeTable("process ids", tally)
         self._tids = CodeTable("thread ids", tally)
