@@ -257,8 +257,8 @@ class TestTracesOfOthers:
             if row.flops:
                 assert row.tflops < found.peaks.tflops[row.dtype], row
             else:
-                # Some of what was written just before is in a cache still.
-                assert row.gb_s < 1.2 * found.peaks.bandwidth_gb_s, row
+                # The A100's cache is of 40 MB: some of what was written just before is in it still.
+                assert row.gb_s < found.peaks.bandwidth_gb_s or row.bytes < 64e6, row
             assert row.device_us > 0
 
     def test_what_small_products_wait_for(self):
