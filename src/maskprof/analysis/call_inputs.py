@@ -53,13 +53,19 @@ class Call:
         self.dims = _listed(inputs.dims)
         self.types = _listed(inputs.types)
         self._concrete = inputs.concrete
+        # Asked for several times each, of thousands of kinds of calls.
+        self._shapes: dict[int, tuple[int, ...]] = {}
 
     def __len__(self) -> int:
         return len(self.dims)
 
     def shape(self, position: int) -> tuple[int, ...]:
         """Sizes of an input; empty where it is no tensor, and for a tensor of one number."""
-        return _integers(self.dims[position]) if position < len(self.dims) else ()
+        found = self._shapes.get(position)
+        if found is None:
+            found = _integers(self.dims[position]) if position < len(self.dims) else ()
+            self._shapes[position] = found
+        return found
 
     def is_tensor(self, position: int) -> bool:
         """Whether an input is one tensor, by its type; a list of tensors raises."""
