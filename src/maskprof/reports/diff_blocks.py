@@ -65,7 +65,7 @@ def blocks_diff_table(rows: Sequence[BlockDiffRow], *, where: str, counts: str) 
     shown = [group.row for group in groups]
     several = any(len(group.blocks) > 1 for group in groups)
     columns = list(
-        name_columns("name", "\nblocks" if several else "\nblock", [g.label for g in groups], least=16)
+        name_columns("name", "\nblocks" if several else "\nblock", [g.label for g in groups], least=20)
     )
     if several:
         cells = tuple(str(len(group.blocks)) for group in groups)
