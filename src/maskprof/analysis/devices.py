@@ -17,7 +17,6 @@ _BANDWIDTH = ("gb_s", "bandwidth")
 
 _H100 = "NVIDIA H100 Tensor Core GPU data sheet, resources.nvidia.com/en-us-tensor-core"
 _H200 = "NVIDIA H200 Tensor Core GPU data sheet, nvidia.com/en-us/data-center/h200"
-_GH200 = "NVIDIA GH200 Grace Hopper Superchip data sheet, nvidia.com/en-us/data-center"
 _A100 = "NVIDIA A100 Tensor Core GPU data sheet, nvidia.com/en-us/data-center/a100"
 _BLACKWELL = "NVIDIA Blackwell data sheet, nvdam.widen.net/s/wwnsxrhm2w/blackwell-datasheet-3384703"
 _VOLTA = (
@@ -55,9 +54,8 @@ _DEVICES = (
     ),
     _row(r"h200", "NVIDIA H200", _HOPPER_PEAKS, 4800.0, _H200),
     _row(
-        r"gh200 480gb", "NVIDIA GH200 480GB", _HOPPER_PEAKS, 4000.0, f"{_GH200} (96 GB of HBM3)",
+        r"gh200 480gb", "NVIDIA GH200 480GB", _HOPPER_PEAKS, 4000.0, "NVIDIA GH200 Grace Hopper Superchip data sheet (96 GB of HBM3), nvidia.com/en-us/data-center",
     ),
-    _row(r"gh200 144g hbm3e", "NVIDIA GH200 144G HBM3e", _HOPPER_PEAKS, 4900.0, f"{_GH200} (144 GB of HBM3e)"),
     _row(
         r"h100 nvl", "NVIDIA H100 NVL",
         {"bf16": 835.5, "fp16": 835.5, "tf32": 417.5, "fp32": 60.0, "fp8": 1670.5, "fp64": 60.0}, 3900.0, _H100,
