@@ -54,7 +54,8 @@ _DEVICES = (
     ),
     _row(r"h200", "NVIDIA H200", _HOPPER_PEAKS, 4800.0, _H200),
     _row(
-        r"gh200 480gb", "NVIDIA GH200 480GB", _HOPPER_PEAKS, 4000.0, "NVIDIA GH200 Grace Hopper Superchip data sheet (96 GB of HBM3), nvidia.com/en-us/data-center",
+        r"gh200 480gb", "NVIDIA GH200 480GB", _HOPPER_PEAKS, 4000.0,
+        "NVIDIA GH200 Grace Hopper Superchip data sheet (96 GB of HBM3), nvidia.com/en-us/data-center",
     ),
     _row(
         r"h100 nvl", "NVIDIA H100 NVL",
