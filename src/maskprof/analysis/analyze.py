@@ -1,6 +1,6 @@
 """The recipe: from the columns of a trace to everything that is said of it."""
 
-from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.blocks import no_blocks, search_blocks
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
 from maskprof.analysis.launched import find_launched
@@ -41,7 +41,8 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
     if within is not None:
         launched = find_launched(narrowed(trace, launches, within))
     against_peaks = roofline(launched, peaks)
-    blocks = find_blocks_in(launched)
+    search = search_blocks(launched)
+    blocks = search.blocks
     return TraceSummary(
         facts=facts,
         headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
@@ -50,4 +51,5 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         blocks=blocks,
         roofline=against_peaks,
         account=account,
+        no_blocks=no_blocks(search, has_modules=facts.modules),
     )
