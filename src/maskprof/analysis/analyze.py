@@ -1,6 +1,6 @@
 """The recipe: from the columns of a trace to everything that is said of it."""
 
-from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.blocks import no_blocks, search_blocks
 from maskprof.analysis.device_shares import device_shares
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
@@ -46,7 +46,8 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         launched = find_launched(narrowed(trace, launches, within))
     against_peaks = roofline(launched, peaks)
     devices = device_shares(launched)
-    blocks = find_blocks_in(launched)
+    search = search_blocks(launched)
+    blocks = search.blocks
     return TraceSummary(
         facts=facts,
         headline=headline(
@@ -66,4 +67,5 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         roofline=against_peaks,
         account=account,
         devices=devices,
+        no_blocks=no_blocks(search, has_modules=facts.modules),
     )

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, sum_operators_in_blocks
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE
@@ -133,6 +134,7 @@ class _Sums:
         by_category, kernels_by_category: time and number of kernels; shape (cells, categories).
         phase_kernel_ns: time of the kernels launched in the steps of each phase; shape (phases,).
         all_kernel_ns: time of all kernels.
+        by_name: what was done inside each block.
     """
 
     host_ns: Floats
@@ -147,6 +149,7 @@ class _Sums:
     kernels_by_category: Int64s
     phase_kernel_ns: Floats
     all_kernel_ns: int
+    by_name: BlockWorkSums
 
 
 def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
@@ -154,6 +157,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
     nesting, every_turn = turns.nesting, turns.turns
     host_ns = row_column(nesting.rows[every_turn], lambda some: trace.events.dur_ns[some])
     skipped = every_turn[turns.active[every_turn] == 0]
+    labels = WorkLabels.of_device(launched)
     sums = _Sums(
         host_ns=_sums(cells.of[every_turn], count, host_ns),
         skipped=_counts(cells.of[skipped], count),
@@ -167,6 +171,9 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         kernels_by_category=np.zeros((count, len(CATEGORY_TABLE)), dtype=np.int64),
         phase_kernel_ns=np.zeros(len(turns.phases)),
         all_kernel_ns=0,
+        by_name=BlockWorkSums(count, labels)
+        if len(work)
+        else sum_operators_in_blocks(trace, nesting, _of_ranges(turns, cells), count, turns.ours),
     )
     around = innermost(trace.events, nesting, calls.rows)
     for piece, item, owner in calls.pieces():
@@ -177,6 +184,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         sums.phase_kernel_ns += _sums(phase[is_kernel], len(turns.phases), dur_ns[is_kernel])
         sums.copy_ns += _sums(cell[~is_kernel], count, dur_ns[~is_kernel])
         sums.copies += _counts(cell[~is_kernel], count)
+        sums.by_name.add(cell, labels.of_work(launched, item), np.ones(len(item), dtype=np.int64), dur_ns)
         chosen = is_kernel & (cell >= 0)
         category = launched.categories.of(work.rows[item[chosen]])
         pair = cell[chosen].astype(np.int64) * len(CATEGORY_TABLE) + category
@@ -198,6 +206,11 @@ def _operators(trace: Trace, turns: HostTurns, cells: _Cells) -> Int64s:
     for piece in slices(len(rows)):
         found += _counts(_of_turn(turns, cells, around[piece]), len(cells))
     return found
+
+
+def _of_ranges(turns: HostTurns, cells: _Cells) -> Ints:
+    """The cell of what lies inside each range, or -1; shape (ranges,)."""
+    return _at(cells.of, turns.turn)
 
 
 def _of_turn(turns: HostTurns, cells: _Cells, around: Ints) -> Ints:
@@ -253,6 +266,7 @@ def _block(
         operator_count=int(sums.operators[cell]) / steps,
         bubble_us=float(sums.bubble_us[cell]) / steps if with_device and active is False else None,
         categories=category_times(CATEGORY_TABLE, kernels, kernel_ns / 1000, steps),
+        work=sums.by_name.of(cell, steps),
     )
 
 

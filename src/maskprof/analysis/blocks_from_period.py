@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.block_turns import category_times
+from maskprof.analysis.block_work import BlockWorkSums, WorkLabels
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.kernel_order import KernelOrder
@@ -37,7 +38,7 @@ def blocks_from_period(launched: Launched) -> Blocks | str:
         return order
     found = find_repetition(order.sequence)
     if isinstance(found, str):
-        return f"no blocks could be told from the order of kernels: {found}"
+        return f"the order of kernels does not tell them: {found}"
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(
         source="period",
@@ -82,6 +83,7 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
                 categories=category_times(
                     CATEGORY_TABLE, sums.category_counts[number], sums.category_ns[number] / 1000, steps
                 ),
+                work=sums.by_name.of(number, steps),
             )
             for number in range(blocks)
         ),
@@ -96,6 +98,7 @@ class _Sums:
         category_ns, category_counts: of kernels; shape (blocks, categories).
         copy_ns, copies: of copies and memsets; shape (blocks,).
         kernel_ns_before: time of the device's kernels before each of its events, and of all; shape (events + 1,).
+        by_name: what was done in each block.
     """
 
     category_ns: Floats
@@ -103,6 +106,7 @@ class _Sums:
     copy_ns: Floats
     copies: Int64s
     kernel_ns_before: Ints
+    by_name: BlockWorkSums
 
 
 def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
@@ -110,6 +114,8 @@ def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
     size = blocks * len(CATEGORY_TABLE)
     category_ns, category_counts = np.zeros(size), np.zeros(size, dtype=np.int64)
     copy_ns, copies = np.zeros(blocks), np.zeros(blocks, dtype=np.int64)
+    labels = WorkLabels.of_device(launched)
+    by_name = BlockWorkSums(blocks, labels)
     before, so_far = GrowingColumn(at_least=np.int64), 0
     before.extend(np.zeros(1, dtype=np.int64))
     for piece in slices(len(work)):
@@ -118,6 +124,8 @@ def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
         ran = np.cumsum(np.where(is_kernel & is_here, dur_ns, 0), dtype=np.int64)
         before.extend(so_far + ran)
         so_far += int(ran[-1])
+        block = np.where(stretch[piece] >= 0, stretch[piece] % blocks, -1)
+        by_name.add(block, labels.of_work(launched, piece), np.ones(len(block), dtype=np.int64), dur_ns)
         kernels, others = (
             np.flatnonzero((stretch[piece] >= 0) & chosen) for chosen in (is_kernel, ~is_kernel)
         )
@@ -134,6 +142,7 @@ def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
         copy_ns=copy_ns,
         copies=copies,
         kernel_ns_before=before.finish(),
+        by_name=by_name,
     )
 
 

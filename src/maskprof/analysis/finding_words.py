@@ -1,8 +1,6 @@
 """Numbers, names and categories as the sentences on a trace have them."""
 
-import re
-
-from maskprof.analysis.kernel_categories import kernel_head
+from maskprof.kernel_names import short_names
 
 _WORDS = {
     "gemm": "matrix products",
@@ -24,7 +22,7 @@ _WORDS = {
     "rope": "rotary embedding",
     "other": "unclassified kernels",
 }
-_LONGEST_NAME = 48
+_LONGEST_NAME = 72
 
 
 def words(category: str) -> str:
@@ -34,11 +32,7 @@ def words(category: str) -> str:
 
 def short(name: str) -> str:
     """A kernel's or operator's name without what a sentence has no room for."""
-    head = kernel_head(name)
-    if head.startswith("cutlass::") and "<" in name:
-        # The wrapper's name says nothing; its argument is the kernel.
-        head = re.split(r"[<>(,]", name)[1]
-    return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
+    return short_names([name], _LONGEST_NAME)[0]
 
 
 def count(number: int, noun: str) -> str:

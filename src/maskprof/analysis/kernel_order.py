@@ -1,6 +1,5 @@
 """One device's events in the order in which they ran, and which of them belong to a stretch of its kernels."""
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -22,10 +21,10 @@ _ATTENDS = frozenset({"attention", "softmax", "recurrent"})
 _LEADS = frozenset({"norm"})
 # Of what a compiler fused, the name tells what is in it.
 _FUSED = "fused"
-_FUSED_ATTENDS = re.compile(r"softmax|attention", re.IGNORECASE)
-_FUSED_LEADS = re.compile(r"norm", re.IGNORECASE)
-_EDGE = re.compile(r"indexselect|vectorized_gather|embedding|arange|argmax|multinomial|sampl", re.IGNORECASE)
-_NO_EDGE = re.compile(r"rotary|rope", re.IGNORECASE)
+_FUSED_ATTENDS = ("softmax", "attention")
+_FUSED_LEADS = ("norm",)
+_EDGE = ("indexselect", "vectorized_gather", "embedding", "arange", "argmax", "multinomial", "sampl")
+_NO_EDGE = ("rotary", "rope")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -153,20 +152,24 @@ def _sequence(launched: Launched, main: Ints) -> KernelSequence:
         example[name[piece]] = work.rows[main[piece]]
     categories = launched.categories.of(example[codes])
     kinds = [
-        (trace.names[code][:_LONGEST_NAME], CATEGORY_TABLE[category])
+        (trace.names[code][:_LONGEST_NAME].lower(), CATEGORY_TABLE[category])
         for code, category in zip(codes.tolist(), categories.tolist(), strict=True)
     ]
     return KernelSequence(
         tokens=column(len(name), lambda piece: token[name[piece]]),
         time_ns=column(len(main), lambda piece: work.dur_ns[main[piece]]),
         attends=_flags(
-            kind in _ATTENDS or (kind == _FUSED and bool(_FUSED_ATTENDS.search(text))) for text, kind in kinds
+            kind in _ATTENDS or (kind == _FUSED and _says(text, _FUSED_ATTENDS)) for text, kind in kinds
         ),
-        edge=_flags(bool(_EDGE.search(text)) and not _NO_EDGE.search(text) for text, _ in kinds),
+        edge=_flags(_says(text, _EDGE) and not _says(text, _NO_EDGE) for text, _ in kinds),
         leads=_flags(
-            kind in _LEADS or (kind == _FUSED and bool(_FUSED_LEADS.search(text))) for text, kind in kinds
+            kind in _LEADS or (kind == _FUSED and _says(text, _FUSED_LEADS)) for text, kind in kinds
         ),
     )
+
+
+def _says(text: str, tokens: tuple[str, ...]) -> bool:
+    return any(token in text for token in tokens)
 
 
 def _flags(flags: Iterable[bool]) -> Bools:

@@ -1,17 +1,18 @@
-"""Achieved against possible: matrix products, attention and convolutions by their recorded shapes."""
+"""Achieved against possible: matrix products, attention, convolutions and what moves, by their recorded shapes."""
 
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 
+from maskprof.analysis.call_inputs import CallCost
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.launched import Launched
 from maskprof.analysis.launches import launch_floor_ns
-from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
+from maskprof.analysis.operator_costs import call_cost, is_costed
 from maskprof.analysis.operators import innermost_at, parents_of
 from maskprof.analysis.pair_sums import PairSums
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
@@ -31,7 +32,8 @@ def roofline(launched: Launched, peaks: DevicePeaks | None = None) -> Roofline |
 
     A kernel counts for the innermost operator around its launch whose cost follows from its shapes. Calls of
     an operator within which another such operator launches kernels are not rows: their work is the inner one's.
-    `peaks` are looked up by the device's name where they are not given; without any, rows have no
+    Operators without FLOPs, which only move numbers, have the kernels that no matrix product, attention or convolution
+    around them has. `peaks` are looked up by the device's name where they are not given; without any, rows have no
     `share_of_peak`, and no bound but `launch`.
 
     A row's bound is
@@ -87,12 +89,14 @@ class _Costs:
         assert cost is not None
         return cost
 
-    def known(self, name: Ints, inputs: Ints) -> Bools:
-        """Of which calls the cost can be told; shape (calls,)."""
+    def known(self, name: Ints, inputs: Ints) -> tuple[Bools, Bools]:
+        """Which calls are known to have FLOPs, and which to have none and to move numbers; shape (calls,) each."""
         codes = name.astype(np.int64) * len(self._trace.inputs) + inputs
         kinds, kind = np.unique(codes, return_inverse=True)
-        table = [self.get(*divmod(one, len(self._trace.inputs))) is not None for one in kinds.tolist()]
-        return np.array(table, dtype=np.bool_)[kind]
+        costs = [self.get(*divmod(one, len(self._trace.inputs))) for one in kinds.tolist()]
+        computes = np.array([cost is not None and cost.flops > 0 for cost in costs], dtype=np.bool_)
+        moves = np.array([cost is not None and not cost.flops for cost in costs], dtype=np.bool_)
+        return computes[kind], moves[kind]
 
 
 class _Tf32:
@@ -195,9 +199,7 @@ class _Adding:
         events, work = self.launched.trace.events, self.launched.work
         parents = parents_of(group.end)
         name, inputs = events.name[group.rows], events.inputs[group.rows]
-        item, operator = self._kernels(group, parents, self.costs.known(name, inputs))
-        alone = ~_holds_another(parents, operator)[operator]
-        item, operator = item[alone], operator[alone]
+        item, operator = self._kernels(group, parents, *self.costs.known(name, inputs))
         counts = np.zeros(len(group.rows), dtype=np.int64)
         counts[operator] = 1
         at = np.flatnonzero(counts)
@@ -210,19 +212,38 @@ class _Adding:
             *(np.bincount(operator, total, minlength=len(counts)).astype(np.int64)[at] for total in totals),
         )
 
-    def _kernels(self, group: _Group, parents: Ints, known: Bools) -> tuple[Ints, Ints]:
+    def _kernels(self, group: _Group, parents: Ints, computes: Bools, moves: Bools) -> tuple[Ints, Ints]:
         """Kernels launched inside calls whose cost is known: their positions in the work, and each one's call."""
         work, calls = self.launched.work, self.launched.calls
         first, last = calls.group_bounds[group.group], calls.group_bounds[group.group + 1]
         lower, upper = np.searchsorted(calls.key[first:last], (group.key[0], group.until)) + first
         around = innermost_at(calls.key[lower:upper], group.key, group.end, parents)
-        while len(without := np.flatnonzero((around >= 0) & ~known[around])):
-            around[without] = parents[around[without]]
         bounds = calls.bounds[lower : upper + 1].astype(np.int64)
-        item = calls.events[bounds[0] : bounds[-1]]
-        operator = np.repeat(around, np.diff(bounds))
-        chosen = (operator >= 0) & np.equal(work.kind[item], Kind.KERNEL)
-        return item[chosen], operator[chosen]
+        item, counts = calls.events[bounds[0] : bounds[-1]], np.diff(bounds)
+        is_kernel = np.equal(work.kind[item], Kind.KERNEL)
+        operator = np.where(is_kernel, np.repeat(_nearest(around, parents, computes), counts), -1)
+        operator = _alone(parents, operator)
+        others = is_kernel & (operator < 0)
+        operator[others] = np.repeat(_nearest(around, parents, moves), counts)[others]
+        operator = _alone(parents, operator)
+        return item[operator >= 0], operator[operator >= 0]
+
+
+def _nearest(around: Ints, parents: Ints, wanted: Bools) -> Ints:
+    """For each position (or -1) the nearest wanted one: itself or one around it."""
+    found = around.copy()
+    while len(without := np.flatnonzero((found >= 0) & ~wanted[found])):
+        found[without] = parents[found[without]]
+    return found
+
+
+def _alone(parents: Ints, operator: Ints) -> Ints:
+    """Each kernel's operator, or -1; those that hold another one with kernels have none."""
+    owned = operator >= 0
+    holds = _holds_another(parents, operator[owned])
+    left = operator.copy()
+    left[owned] = np.where(holds[operator[owned]], -1, operator[owned])
+    return left
 
 
 def _holds_another(parents: Ints, operator: Ints) -> Bools:
@@ -284,7 +305,9 @@ def _row(operator: str, cost: CallCost, sums: _Sums, peaks: DevicePeaks | None) 
     bound: Bound = "unknown"
     share = None
     peak = peaks.tflops.get(dtype) if peaks is not None else None
-    if peaks is not None and peak is not None:
+    if peaks is not None and not cost.flops:
+        bound, share = "memory", gb_s / peaks.bandwidth_gb_s
+    elif peaks is not None and peak is not None:
         ridge = peak * 1e3 / peaks.bandwidth_gb_s
         bound, share = (
             ("compute", tflops / peak) if intensity >= ridge else ("memory", gb_s / peaks.bandwidth_gb_s)

@@ -33,7 +33,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TraceError: a side has no traces, or they cannot be compared.
     """
-    from maskprof.analysis.block_comparison import compare_blocks  # noqa: PLC0415
+    from maskprof.analysis.slower_blocks import compare_blocks  # noqa: PLC0415
     from maskprof.traces.reader import read_trace  # noqa: PLC0415
 
     sides = [[read_trace(path) for path in _traces(side)] for side in (args.before, args.after)]
@@ -44,7 +44,7 @@ def run(args: argparse.Namespace) -> int:
 
     from rich.console import Console  # noqa: PLC0415
 
-    from maskprof.reports.comparison_tables import comparison_table, verdict  # noqa: PLC0415
+    from maskprof.reports.slower_blocks_table import comparison_table, verdict  # noqa: PLC0415
     from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
     console = Console()
