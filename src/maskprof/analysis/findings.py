@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from maskprof.analysis.finding_words import count, percent, short, time, words
 from maskprof.analysis.findings_of_host import of_host_alone
 from maskprof.analysis.longest_gap import LongestGap
+from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import (
     Blocks,
     Breakdown,
@@ -15,7 +16,6 @@ from maskprof.results.trace_summary import (
     DeviceTime,
     RangeTime,
     Roofline,
-    TraceAccount,
     TraceFacts,
 )
 

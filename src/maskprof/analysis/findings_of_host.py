@@ -1,7 +1,8 @@
 """The first paragraph where no device bounds anything: a trace of the host alone, or a part of one."""
 
 from maskprof.analysis.finding_words import count, percent, short, time, words
-from maskprof.results.trace_summary import Breakdown, OperatorTime, RangeTime, TraceAccount, TraceFacts
+from maskprof.results.trace_account import TraceAccount
+from maskprof.results.trace_summary import Breakdown, OperatorTime, RangeTime, TraceFacts
 
 _MOST = 0.5
 _WORTH_SAYING = 0.05

@@ -4,7 +4,8 @@ import numpy as np
 
 from maskprof.analysis.device_work import DeviceWork
 from maskprof.analysis.evidence import Evidence
-from maskprof.results.trace_summary import Breakdown, TraceAccount
+from maskprof.results.trace_account import TraceAccount
+from maskprof.results.trace_summary import Breakdown
 from maskprof.traces.columns import Bools
 from maskprof.traces.pieces import slices
 
