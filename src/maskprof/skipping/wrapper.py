@@ -172,7 +172,7 @@ class BlockMaskWrapper:
             note_graph(self._blocks, self._mask)
 
     def _announce_graph(self) -> None:
-        if is_compiled(self.model, self._blocks):
+        if is_compiled(self.model, probe(self._decoder).path, self._blocks):
             announce(self._decoder, self._blocks, self._mask)
 
     def __enter__(self) -> Self:
