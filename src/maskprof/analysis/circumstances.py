@@ -36,7 +36,8 @@ def findings(
     Args:
         environment: of the command that saves the result; it stands for sittings whose own was not kept.
         sittings: all of the run; those without a sample explain none.
-        samples, summaries: all of the run.
+        samples: all of the run.
+        summaries: of these samples.
     """
     effects = round_effects(samples)
     numbers = sorted({s.sitting for s in samples} or {s.number for s in sittings[-1:]} or {1})

@@ -6,10 +6,6 @@ import sys
 from dataclasses import asdict
 from pathlib import Path
 
-from maskprof.errors import TraceError
-
-_SUFFIXES = (".json", ".json.gz")
-
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """The flags of `maskprof compare`."""
@@ -34,32 +30,22 @@ def run(args: argparse.Namespace) -> int:
         TraceError: a side has no traces, or they cannot be compared.
     """
     from maskprof.analysis.block_comparison import compare_blocks  # noqa: PLC0415
-    from maskprof.traces.reader import read_trace  # noqa: PLC0415
+    from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
 
-    sides = [[read_trace(path) for path in _traces(side)] for side in (args.before, args.after)]
+    sides = [[read_trace(path) for path in find_traces(side)] for side in (args.before, args.after)]
     comparison = compare_blocks(*sides)
     if args.json:
         sys.stdout.write(json.dumps(asdict(comparison), indent=2) + "\n")
         return 0
 
-    from rich.console import Console  # noqa: PLC0415
-
     from maskprof.reports.comparison_tables import comparison_table, verdict  # noqa: PLC0415
+    from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
     from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
-    console = Console()
+    console = stdout_console()
     console.print(
         verdict(comparison), style="bold yellow" if comparison.clear else "bold green", highlight=False
     )
     console.print()
     print_table(comparison_table(comparison), console)
     return 0
-
-
-def _traces(side: Path) -> list[Path]:
-    if not side.is_dir():
-        return [side]
-    found = sorted(path for path in side.rglob("*") if path.name.endswith(_SUFFIXES))
-    if not found:
-        raise TraceError(f"{side} holds no traces ({' or '.join(_SUFFIXES)})")
-    return found

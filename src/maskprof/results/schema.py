@@ -327,7 +327,8 @@ class ModelFacts:
 class RunResult:
     """A whole run, as stored.
 
-    `environment` is that of the command that wrote it; `sittings` are the stretches of measuring, `findings` what the reader should know about how they went.
+    `environment` is that of the command that wrote it; `sittings` are the stretches of measuring, `findings` what the
+    reader should know about how they went.
     """
 
     config: dict[str, Any]

@@ -100,6 +100,11 @@ def test_a_run_of_several_sittings_says_so_and_of_each_what_was_wrong():
             Sitting(number=3, environment=at[1], warmup=None, states=()),
         ),
     )
+    told = (
+        "sitting 1, begun 2026-11-24 10:15, with 12 samples; sitting 2",
+        "begun 2026-11-25 10:15",
+        "with 16 samples",
+    )
     assert [(finding.topic, finding.is_warning, finding.text) for finding in found] == [
         ("load", True, "in sittings 1 and 2, other processes kept 1.0 of 2 processors busy meanwhile"),
         (
@@ -108,8 +113,7 @@ def test_a_run_of_several_sittings_says_so_and_of_each_what_was_wrong():
         ),
         (
             *("sittings", False),
-            "measured in 2 sittings, by --resume: sitting 1, begun 2026-11-24 10:15, with 12 samples; "
-            "sitting 2, begun 2026-11-25 10:15, with 16 samples",
+            *(f"measured in 2 sittings, by --resume: {', '.join(told)}",),
         ),
     ]
 
@@ -119,9 +123,7 @@ def test_many_sittings_are_counted():
         replace(SETTLED, number=n, environment={"time": f"2026-11-24T1{n}:00:00+00:00"}) for n in range(1, 7)
     ]
     (found,) = several_sittings([[1.0]] * 6, sittings)
-    assert found.text == (
-        "measured in 6 sittings, by --resume, begun 2026-11-24 11:00 to 2026-11-24 16:00"
-    )
+    assert found.text == ("measured in 6 sittings, by --resume, begun 2026-11-24 11:00 to 2026-11-24 16:00")
 
 
 def test_sittings_of_which_nothing_was_kept():
