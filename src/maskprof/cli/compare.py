@@ -35,11 +35,12 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TraceError: a side has no traces, or they cannot be compared.
     """
-    from maskprof.analysis.block_comparison import compare_blocks  # noqa: PLC0415
+    from maskprof.analysis.block_comparison import compare_turns, turns_of  # noqa: PLC0415
     from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
 
-    sides = [[read_trace(path) for path in find_traces(side)] for side in (args.before, args.after)]
-    comparison = compare_blocks(*sides, resolve=args.resolve)
+    # Of one trace after the other its turns only: many traces do not fit into memory.
+    sides = [[turns_of(read_trace(path)) for path in find_traces(side)] for side in (args.before, args.after)]
+    comparison = compare_turns(*sides, resolve=args.resolve)
     if args.json:
         sys.stdout.write(json.dumps(asdict(comparison), indent=2) + "\n")
         return 0

@@ -9,6 +9,7 @@ from maskprof.analysis.block_changes import PhaseTurns, changes_of, own_times
 from maskprof.analysis.block_comparison import compare_blocks
 from maskprof.errors import TraceError
 from maskprof.reports.comparison_tables import comparison_table, resolution, verdict
+from maskprof.results.block_comparison import BlockComparison, PhaseResolution
 from tests.support.traces import TraceBuilder
 
 STEPS = 200
@@ -215,3 +216,26 @@ def test_how_many_traces_are_needed_in_words(tmp_path):
     ) or few.endswith("is enough: record more decode steps in each.")
     plenty = resolution(compare_blocks(*traces, resolve=0.5))[-1]
     assert plenty == "To find 50 % in decode 80 % of the time, these 3 traces of each side are enough."
+
+
+def test_a_resolution_that_is_none_and_one_for_which_no_number_is_enough():
+    unclear = PhaseResolution(
+        phase="prefill",
+        unit="traces",
+        traces=4,
+        smallest=20.8,
+        typical=3.0,
+        spread=1.5,
+        power=0.8,
+        asked=0.01,
+        traces_needed=None,
+    )
+    clear = replace(unclear, phase="decode", smallest=0.0163)
+    said = resolution(BlockComparison(changes=(), device=False, resolutions=(unclear, clear)))
+    assert said == (
+        "Resolution: a block slower by a factor of 22 in prefill or 1.6 % in decode would have been found 80 % of the "
+        "time; a smaller slowdown may be there unseen.",
+        "To find 1 % in prefill 80 % of the time, no number of traces like these is enough.",
+        "To find 1 % in decode 80 % of the time, no number of traces like these is enough: record more decode steps in "
+        "each.",
+    )
