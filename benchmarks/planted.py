@@ -13,6 +13,7 @@ recorded, and judged once.
 """
 
 import argparse
+import gc
 import math
 import tempfile
 import time
@@ -163,6 +164,8 @@ def planted(args: argparse.Namespace) -> dict[str, Any]:
                         path = recorded(greedy, model, Path(name) / kind, args.steps)
                     sides[kind].append(turns_of(read_trace(path)))
                     path.unlink()
+                    # What a profiler leaves behind is in circles, hundreds of MB each time.
+                    gc.collect()
             return sides
 
         pilot = taken(("before", "same"), args.pilot)
