@@ -31,12 +31,12 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from maskprof import find_blocks, read_trace
-from maskprof.analysis.block_comparison import TraceTurns, compare_turns, turns_of
+from maskprof.analysis.slower_blocks import TraceTurns, compare_turns, turns_of
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import HostTimer
 from maskprof.models.presets import PRESETS, preset_config
 from maskprof.recording.session import record
-from maskprof.reports.comparison_tables import comparison_table, resolution, verdict
+from maskprof.reports.slower_blocks_table import comparison_table, resolution, verdict
 from maskprof.skipping.wrapper import BlockMaskWrapper
 from maskprof.stats import describe, paired_difference
 

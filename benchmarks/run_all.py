@@ -58,6 +58,7 @@ BENCHMARKS = (
     Benchmark(script="reference.py", page="peers.md", asks="Do others measure the same?"),
     Benchmark(script="research_semantics.py", page="../pitfalls.md", asks="How large is each pitfall?"),
     Benchmark(script="molmo.py", page="molmo-block.md", asks="Is our Molmo as fast as plain code?"),
+    Benchmark(script="mutants.py", page="mutants.md", asks="Would a test notice a wrong line?"),
 )
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.shrinkage import shrunk
-from maskprof.results.block_comparison import BlockChange, PhaseResolution, Unit
+from maskprof.results.slower_blocks import BlockChange, PhaseResolution, Unit
 from maskprof.serial import student_t_quantile
 
 Floats = NDArray[np.float64]

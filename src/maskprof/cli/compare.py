@@ -35,7 +35,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TraceError: a side has no traces, or they cannot be compared.
     """
-    from maskprof.analysis.block_comparison import compare_turns, turns_of  # noqa: PLC0415
+    from maskprof.analysis.slower_blocks import compare_turns, turns_of  # noqa: PLC0415
     from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
 
     # Of one trace after the other its turns only: many traces do not fit into memory.
@@ -45,12 +45,12 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(asdict(comparison), indent=2) + "\n")
         return 0
 
-    from maskprof.reports.comparison_tables import (  # noqa: PLC0415
+    from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
+    from maskprof.reports.slower_blocks_table import (  # noqa: PLC0415
         comparison_table,
         resolution,
         verdict,
     )
-    from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
     from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
     console = stdout_console()

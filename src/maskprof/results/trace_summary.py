@@ -13,6 +13,9 @@ BlockSource = Literal["ranges", "modules", "annotations", "period"]
 """How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
 list of blocks, by a repeating sequence of kernels."""
 
+WorkKind = Literal["kernel", "copy", "memset", "operator"]
+"""What a block's work is: an event of the device, or, in a trace without one, an operator."""
+
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
 
@@ -201,6 +204,20 @@ class RangeTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockWork:
+    """All of one name that a block did, as means per step: device events, or operators where there is no device.
+
+    `total_us` is device time, of operators self time. `category` is as in `KernelTime` and `OperatorTime`.
+    """
+
+    name: str
+    kind: WorkKind
+    category: str
+    count: float
+    total_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockTime:
     """One block in one phase; means per step of that phase.
 
@@ -216,6 +233,8 @@ class BlockTime:
             after it, for a skipped block; None for others and without a device. Skipped blocks that follow one
             another share one bubble by their time on the host, so that bubbles can be added up.
         categories: of the kernels launched inside, per step.
+        work: what was done inside, by name and falling time: kernels, copies and memsets; without a device
+            operators.
     """
 
     block: int
@@ -230,6 +249,7 @@ class BlockTime:
     operator_count: float
     bubble_us: float | None
     categories: tuple[CategoryTime, ...] = ()
+    work: tuple[BlockWork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -282,11 +302,11 @@ class DevicePeaks:
 class RooflineRow:
     """Calls of one operator with one set of shapes.
 
-    `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once). `device_us` is the
-    kernels' time over all `count` calls. Achieved figures are over that time. `intensity` is FLOPs per byte.
-    `bound` is `compute` or `memory` by the side of the ridge that the intensity is on, `launch` if the device
-    waited longer for the kernels' launch than they ran, `unknown` without a peak of this type. `share_of_peak` is of
-    FLOP/s above the ridge and of bandwidth below it.
+    `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once); of operators that only move
+    numbers `flops` is 0. `device_us` is the kernels' time over all `count` calls. Achieved figures are over that time.
+    `intensity` is FLOPs per byte. `bound` is `compute` or `memory` by the side of the ridge that the intensity is on,
+    `launch` if the device waited longer for the kernels' launch than they ran, `unknown` without a peak of this type.
+    `share_of_peak` is of FLOP/s above the ridge and of bandwidth below it.
     """
 
     operator: str
@@ -311,6 +331,12 @@ class Roofline:
     rows: tuple[RooflineRow, ...]
     covered_us: float
     kernel_time_us: float
+
+    @property
+    def without_figure(self) -> float:
+        """The share of the kernels' time that no row explains."""
+        left = self.kernel_time_us - self.covered_us
+        return max(0.0, left / self.kernel_time_us) if self.kernel_time_us > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +386,7 @@ class TraceSummary:
             show it.
         whole: of everything.
         ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
+        no_blocks: where `blocks` is None, why none were found and what to record to have them; else None.
     """
 
     facts: TraceFacts
@@ -369,3 +396,4 @@ class TraceSummary:
     blocks: Blocks | None
     roofline: Roofline | None
     account: TraceAccount
+    no_blocks: str | None = None

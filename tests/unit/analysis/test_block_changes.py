@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 
 from maskprof.analysis.block_changes import PhaseTurns, changes_of, own_times
-from maskprof.analysis.block_comparison import compare_blocks
+from maskprof.analysis.slower_blocks import compare_blocks
 from maskprof.errors import TraceError
-from maskprof.reports.comparison_tables import comparison_table, resolution, verdict
-from maskprof.results.block_comparison import BlockComparison, PhaseResolution
+from maskprof.reports.slower_blocks_table import comparison_table, resolution, verdict
+from maskprof.results.slower_blocks import BlockComparison, PhaseResolution
 from tests.support.traces import TraceBuilder
 
 STEPS = 200

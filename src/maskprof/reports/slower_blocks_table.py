@@ -2,7 +2,7 @@
 
 from maskprof.reports import units
 from maskprof.reports.layout import Column, Table
-from maskprof.results.block_comparison import BlockChange, BlockComparison, PhaseResolution
+from maskprof.results.slower_blocks import BlockChange, BlockComparison, PhaseResolution
 
 _NAMED = 3
 _TENTH = 0.1

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from maskprof.analysis.block_changes import FEWEST_BLOCKS, POWER, PhaseTurns, changes_of, tells_a_spread
 from maskprof.analysis.turns import Kind, OwnRanges, find_ranges
 from maskprof.errors import TraceError
-from maskprof.results.block_comparison import BlockComparison
+from maskprof.results.slower_blocks import BlockComparison
 from maskprof.traces.categories import DEVICE_EVENTS, KERNEL
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import innermost, link_launches

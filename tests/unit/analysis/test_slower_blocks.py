@@ -1,0 +1,64 @@
+"""Which turns of traces are compared; what is made of them is asked in test_block_changes.py."""
+
+from maskprof.analysis.slower_blocks import compare_blocks
+from tests.support.traces import TraceBuilder
+
+
+def decode_steps(tmp_path, took_us, *, builder=None):
+    """Decode steps alone: for each the time of every block's turn, None where the block does not turn."""
+    builder, now = builder or TraceBuilder(), 10_000
+    for step in took_us:
+        began = now
+        for block, took in enumerate(step):
+            if took is not None:
+                builder.annotation(f"block.{block:02d}.active", now, took)
+                now += took
+        builder.annotation("phase.decode", began, now - began)
+    return builder.read(tmp_path)
+
+
+def device_steps(tmp_path, kernel_us, *, builder=None):
+    """Decode steps whose blocks turn for 100 us each and launch a kernel of such a length."""
+    builder, turn = builder or TraceBuilder(), 0
+    for step, blocks in enumerate(kernel_us):
+        builder.annotation("phase.decode", 10_000 * step, 100 * len(blocks))
+        for block, took in enumerate(blocks):
+            at, turn = 10_000 * step + 100 * block, turn + 1
+            builder.annotation(f"block.{block:02d}.active", at, 100).launch(at + 1, turn)
+            builder.kernel("gemm", at + 10, took, turn)
+    return builder.read(tmp_path)
+
+
+def test_a_side_with_few_turns_leaves_no_interval(tmp_path):
+    before, after = (decode_steps(tmp_path, [[1000] * 4] * steps) for steps in (40, 10))
+    for sides in (([before], [after]), ([after], [before])):
+        assert {(change.interval, change.turns) for change in compare_blocks(*sides).changes} == {(None, 10)}
+
+
+def test_a_block_that_misses_a_step_is_left_out(tmp_path):
+    steps = [[1000] * 5] * 39 + [[1000, 1000, None, 1000, 1000]]
+    changes = compare_blocks([decode_steps(tmp_path, steps)], [decode_steps(tmp_path, steps)]).changes
+    assert [change.block for change in changes] == [0, 1, 3, 4]
+
+
+def test_a_block_without_kernels_in_a_step_is_left_out(tmp_path):
+    steps = [[50] * 5] * 39 + [[50, 50, 50, 0, 50]]
+    changes = compare_blocks([device_steps(tmp_path, steps)], [device_steps(tmp_path, steps)]).changes
+    assert [change.block for change in changes] == [0, 1, 2, 4]
+
+
+def test_kernels_count_in_the_turn_that_launched_them_and_nothing_else_does(tmp_path):
+    builder = TraceBuilder()
+    # In no range of ours, before and after all of them; and in a turn, but no kernel.
+    builder.launch(-50, 901).kernel("gemm", -40, 30, 901)
+    builder.launch(500_000, 902).kernel("gemm", 500_010, 30, 902)
+    builder.launch(20, 903, name="cudaMemsetAsync").memset(30, 7, 903)
+    # Blocks of less than a microsecond count too, and ranges without kernels come last.
+    builder.annotation("instrument.turn", 600_000, 5)
+    # One step, so that what counts too much shows in the median.
+    steps = [["0.250", 50, 60, 70, "0.500"]]
+    trace = device_steps(tmp_path, steps, builder=builder)
+    comparison = compare_blocks([trace], [trace])
+    assert comparison.device
+    assert [change.before_us for change in comparison.changes] == [0.25, 50.0, 60.0, 70.0, 0.5]
+    assert [change.change for change in comparison.changes] == [0.0] * 5
