@@ -75,8 +75,11 @@ class Story:
         return path.read_bytes().rpartition(b"\n")[0] + b"\n" if path.is_file() else b""
 
     def samples(self) -> list[dict]:
+        return self.entries("sample")
+
+    def entries(self, kind: str) -> list[dict]:
         lines = self.whole_journal().splitlines()
-        return [entry["sample"] for entry in map(json.loads, filter(None, lines)) if "sample" in entry]
+        return [entry[kind] for entry in map(json.loads, filter(None, lines)) if kind in entry]
 
     def measured(self) -> set:
         """What the runs say they have measured, written down by themselves ahead of the journal."""
@@ -211,6 +214,10 @@ def look_after(story: Story, way: str, code: int | None) -> int:
     story.journal = whole
     samples = {identity(s): s for s in story.samples()}
     check(len(samples) == len(story.samples()), "a sample is in the journal twice")
+    sittings = [sitting["number"] for sitting in story.entries("sitting")]
+    check(sittings == list(range(1, len(sittings) + 1)), f"sittings out of order: {sittings}")
+    taken_in = [s["sitting"] for s in story.samples()]
+    check(taken_in == sorted(taken_in) and set(taken_in) <= set(sittings), "a sample is of no sitting")
     lost = story.measured() - set(samples)
     check(len(lost) <= (1 if code == -signal.SIGKILL else 0), f"measured, and not in the journal: {lost}")
     # A sample that a SIGKILL tore from between its measuring and the journal is measured again.
@@ -220,7 +227,9 @@ def look_after(story: Story, way: str, code: int | None) -> int:
         look_at_file(path)
     saved = story.out / RESULT
     if saved.is_file():
-        check_result(json.loads(saved.read_text()), samples, complete=code in (0, None))
+        document = json.loads(saved.read_text())
+        check_result(document, samples, complete=code in (0, None))
+        check_sittings(document, story, complete=code in (0, None))
     if "interrupted: what was measured is saved" in text:
         document = json.loads(saved.read_text())
         check(set(in_result(document)) == set(samples), "an interruption was saved without all samples")
@@ -255,6 +264,23 @@ def check_result(document: dict, samples: dict, *, complete: bool) -> None:
     if complete:
         check(set(found) == EVERY_SAMPLE, "a run that ended by itself is not complete")
         check(document["failures"] == [], f"failures: {document['failures']}")
+
+
+def check_sittings(document: dict, story: Story, *, complete: bool) -> None:
+    """The result holds every sitting of its samples, with all looks at the machine that the journal has of it."""
+    kept = {sitting["number"]: sitting for sitting in document["sittings"]}
+    found = in_result(document).values()
+    check({s["sitting"] for s in found} <= set(kept), "the result lacks a sitting of its samples")
+    for number, sitting in kept.items():
+        rounds = {s["round"] for s in found if s["sitting"] == number}
+        looked_at = {state["round"] for state in sitting["states"]}
+        check(rounds <= looked_at, f"sitting {number} lacks looks at its rounds {rounds - looked_at}")
+    if complete:
+        check(list(kept) == [s["number"] for s in story.entries("sitting")], "a sitting is missing")
+        told = [f["text"] for f in document["findings"] if f["topic"] == "sittings"]
+        several = len({s["sitting"] for s in found})
+        says = [f"measured in {several} sittings"] if several > 1 else []
+        check([text.partition(",")[0] for text in told] == says, f"of {several} sittings it says {told}")
 
 
 def look_at_file(path: Path) -> None:

@@ -116,6 +116,9 @@ def test_how_it_went_is_stored(watch):
     assert sitting.warmup.rounds >= 2
     assert len(sitting.warmup.round_ms) == sitting.warmup.rounds
     assert [state.round for state in sitting.states] == [0, 1, 2]
+    assert (sitting.number, sitting.configuration) == (1, None)
+    assert sitting.environment == result.environment
+    assert {sample.sitting for sample in result.samples} == {1}
     assert result.environment["processor"]["logical"] == result.environment["cpu_count"]
     assert saved().sittings == result.sittings
     assert saved().findings == result.findings

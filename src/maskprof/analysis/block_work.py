@@ -106,23 +106,29 @@ class BlockWorkSums:
     def of(self, cell: int, steps: int) -> tuple[BlockWork, ...]:
         """What is in one cell, as means per step, by falling time. Nothing may be added any more."""
         if self._found is None:
-            self._found = {}
-            table = self._sums.table()
-            columns = (table.row, table.code, *table.sums)
-            for row, code, count, total_ns in zip(*(column.tolist() for column in columns), strict=True):
-                self._found.setdefault(row, []).append((code, count, total_ns))
-        found = [
+            self._found = self._by_cell()
+        labels = self._labels
+        return tuple(
             BlockWork(
-                name=self._labels.names[code],
-                kind=self._labels.kinds[code],
-                category=self._labels.categories[code],
+                name=labels.names[code],
+                kind=labels.kinds[code],
+                category=labels.categories[code],
                 count=count / steps,
                 total_us=total_ns / 1000.0 / steps,
             )
             for code, count, total_ns in self._found.get(cell, ())
             if count
-        ]
-        return tuple(sorted(found, key=lambda work: (-work.total_us, work.name)))
+        )
+
+    def _by_cell(self) -> dict[int, list[tuple[int, int, int]]]:
+        table = self._sums.table()
+        names = np.argsort(np.argsort(self._labels.names, kind="stable"), kind="stable")
+        by_time = np.lexsort((names[table.code], -table.sums[1], table.row))
+        columns = (column[by_time].tolist() for column in (table.row, table.code, *table.sums))
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for row, code, count, total_ns in zip(*columns, strict=True):
+            found.setdefault(row, []).append((code, count, total_ns))
+        return found
 
 
 def sum_operators_in_blocks(

@@ -165,6 +165,9 @@ def _best_borders(sequence: KernelSequence, rules: Rules) -> SortedRuns | str:
     best: SortedRuns | None = None
     reasons: list[str] = []
     for anchors in anchor_candidates(sequence.tokens, rules):
+        # A block has one anchor, and is regular if what lies up to the next one is.
+        if best is not None and (len(anchors), len(anchors) - 1) <= best.rank:
+            continue
         runs = anchored_runs(sequence, anchors, rules)
         borders = runs if isinstance(runs, str) else borders_of_runs(sequence, runs, rules)
         found = borders if isinstance(borders, str) else sort_runs(sequence, borders, rules)

@@ -1,22 +1,19 @@
 """Two sets of traces of the same model: which block became slower, by how much, and whether that is chance.
 
-Every turn of a block is compared with the other blocks' turns of the same step: a machine that stalls or clocks down
-makes all of them slower alike, and a block that became slower is so beside its neighbours. Of what a block takes beside
-the others, the lower quartiles of the two sides are compared: what hits a single turn makes it longer. Their intervals
-come from `maskprof.serial`, with room for the number of blocks asked, and are put together as by Zou and Donner,
-Construction of confidence limits about effect measures, 2008.
+Here the turns of the traces are laid side by side; what is made of them stands in `maskprof.analysis.block_changes`.
 """
 
-import math
 from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof import serial
+from maskprof.analysis.block_changes import FEWEST_BLOCKS, POWER, PhaseTurns, changes_of, tells_a_spread
 from maskprof.analysis.turns import Kind, OwnRanges, find_ranges
 from maskprof.errors import TraceError
-from maskprof.results.slower_blocks import BlockChange, BlockComparison
+from maskprof.results.slower_blocks import BlockComparison
 from maskprof.traces.categories import DEVICE_EVENTS, KERNEL
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import innermost, link_launches
@@ -25,107 +22,124 @@ Floats = NDArray[np.float64]
 
 _PHASES = (("prefill", Kind.PREFILL), ("decode", Kind.DECODE))
 _WRONG = 0.05
-# With fewer blocks beside it, a block is compared with little but itself.
-_FEWEST_BLOCKS = 4
+_BASE = "baseTimeNanoseconds"
 
 
-def compare_blocks(before: Sequence[Trace], after: Sequence[Trace]) -> BlockComparison:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TraceTurns:
+    """What a comparison needs of a trace, which is far less than the trace.
+
+    Attributes:
+        host: per phase, by the number of the block, the time of each turn in us.
+        device: the same of the kernels launched inside; None without a device.
+        began_ns: when its first event began, on a clock that traces share if `tells_when`.
+    """
+
+    host: tuple[dict[int, Floats], ...]
+    device: tuple[dict[int, Floats], ...] | None
+    began_ns: int
+    tells_when: bool
+
+
+def turns_of(trace: Trace) -> TraceTurns:
+    """The turns of a trace's active blocks; without any where it has no ranges of blocks."""
+    ranges = find_ranges(trace)
+    has_device = bool(trace.in_categories(DEVICE_EVENTS).any())
+    base = trace.metadata.get(_BASE)
+    began_ns = int(trace.events.ts_ns.min()) if len(trace.events) else 0
+    return TraceTurns(
+        host=_turns(ranges, ranges.dur_us),
+        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device and len(ranges.kind) else None,
+        began_ns=began_ns + (base if isinstance(base, int) else 0),
+        tells_when=isinstance(base, int),
+    )
+
+
+def compare_blocks(
+    before: Sequence[Trace], after: Sequence[Trace], *, resolve: float | None = None, power: float = POWER
+) -> BlockComparison:
+    """`compare_turns` of traces that are at hand."""
+    return compare_turns(
+        list(map(turns_of, before)), list(map(turns_of, after)), resolve=resolve, power=power
+    )
+
+
+def compare_turns(
+    before: Sequence[TraceTurns],
+    after: Sequence[TraceTurns],
+    *,
+    resolve: float | None = None,
+    power: float = POWER,
+) -> BlockComparison:
     """Compare the blocks' turns of two sides, phase by phase.
 
-    The traces of the two sides are best recorded alternately, before, after, before, after, each with many decode
-    steps. Only active blocks count.
+    The traces of the two sides are best recorded alternately, before, after, after, before, each with many decode
+    steps, at least three of each side. Only active blocks count.
+
+    Args:
+        before: one side.
+        after: the other.
+        resolve: a slowdown, as a share, for which to estimate how many traces would be needed.
+        power: with which probability it, and what is said to be the resolution, would be found.
 
     Raises:
-        TraceError: a trace has no ranges of blocks, or the sides have not the same active blocks.
+        TraceError: there are too few blocks, or the sides have not the same active blocks.
     """
-    device = all(bool(trace.in_categories(DEVICE_EVENTS).any()) for trace in (*before, *after))
-    sides = [[_turns(trace, device=device) for trace in side] for side in (before, after)]
-    phases: list[tuple[str, list[dict[int, Floats]]]] = []
-    for place, (phase, _) in enumerate(_PHASES):
-        own = [_together([turns[place] for turns in side]) for side in sides]
-        blocks = [sorted(one) for one in own]
-        if blocks[0] != blocks[1]:
-            raise TraceError(
-                f"the two sides differ in which blocks are active in {phase}: {blocks[0]} and {blocks[1]}"
-            )
-        if len(blocks[0]) >= _FEWEST_BLOCKS:
-            phases.append((phase, own))
+    # In the order of recording, so that those of a pair are neighbours in time.
+    sides = [sorted(side, key=lambda turns: turns.began_ns) for side in (before, after)]
+    device = all(turns.device is not None for side in sides for turns in side)
+    own = [[turns.device or turns.host if device else turns.host for turns in side] for side in sides]
+    phases = [
+        phase
+        for place, (name, _) in enumerate(_PHASES)
+        if (phase := _phase(name, *([turns[place] for turns in side] for side in own))) is not None
+    ]
     if not phases:
         raise TraceError(
-            f"the traces have no turns of at least {_FEWEST_BLOCKS} active blocks, so there is nothing to compare"
+            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare: "
+            "it takes traces with ranges around blocks, as `maskprof run` writes them"
         )
-    confidence = 1 - _WRONG / sum(len(own[0]) for _, own in phases)
+    questions = sum(len(phase.blocks) for phase in phases if tells_a_spread(phase))
+    found = [
+        changes_of(phase, wrong=_WRONG / max(1, questions), asked=resolve, power=power) for phase in phases
+    ]
     return BlockComparison(
         device=device,
-        changes=tuple(change for phase, own in phases for change in _changes(phase, own, confidence)),
+        changes=tuple(change for changes, _ in found for change in changes),
+        resolutions=tuple(resolution for _, resolution in found),
+        alternating=_alternating(*sides),
     )
 
 
-def _changes(phase: str, own: list[dict[int, Floats]], confidence: float) -> list[BlockChange]:
-    """All blocks of one phase, beside those that did not change: one that did would shift what is usual."""
-    steady = set(own[0])
-    while True:
-        usual = [np.median(np.stack([side[block] for block in sorted(steady)]), axis=0) for side in own]
-        found = [
-            _change(block, phase, (own[0][block], own[1][block]), (usual[0], usual[1]), confidence=confidence)
-            for block in sorted(own[0])
-        ]
-        changed = [change for change in found if change.is_clear and change.block in steady]
-        if not changed or len(steady) < _FEWEST_BLOCKS:
-            return found
-        steady.remove(max(changed, key=lambda change: abs(change.change)).block)
+def _phase(
+    name: str, before: Sequence[dict[int, Floats]], after: Sequence[dict[int, Floats]]
+) -> PhaseTurns | None:
+    """One phase of all traces; None where too few blocks took part."""
+    blocks = [sorted(set(side[0]).intersection(*side)) for side in (before, after)]
+    if blocks[0] != blocks[1]:
+        raise TraceError(
+            f"the two sides differ in which blocks are active in {name}: {blocks[0]} and {blocks[1]}"
+        )
+    if len(blocks[0]) < FEWEST_BLOCKS:
+        return None
+    matrices = [
+        [np.stack([own[block] for block in blocks[0]], axis=1) for own in side] for side in (before, after)
+    ]
+    return PhaseTurns(phase=name, blocks=tuple(blocks[0]), before=matrices[0], after=matrices[1])
 
 
-def _change(
-    block: int,
-    phase: str,
-    took_us: tuple[Floats, Floats],
-    usual_us: tuple[Floats, Floats],
-    *,
-    confidence: float,
-) -> BlockChange:
-    """What the block took on each side, in units of what is usual for a block in the same step."""
-
-    def share(side: int) -> tuple[float, serial.Interval | None]:
-        return serial.lower_quartile(np.log(took_us[side] / usual_us[side]).tolist(), confidence=confidence)
-
-    (before, around_before), (after, around_after) = share(0), share(1)
-    interval = None
-    if around_before is not None and around_after is not None:
-        low, high = difference_interval(after, around_after, before, around_before)
-        interval = (math.expm1(low), math.expm1(high))
-    return BlockChange(
-        block=block,
-        phase=phase,
-        turns=min(len(side) for side in took_us),
-        before_us=float(np.median(took_us[0])),
-        after_us=float(np.median(took_us[1])),
-        change=math.expm1(after - before),
-        interval=interval,
-    )
+def _alternating(before: Sequence[TraceTurns], after: Sequence[TraceTurns]) -> bool | None:
+    """Whether the sides change at least every second trace; None where the traces do not tell when they began."""
+    every = [(turns.began_ns, side) for side, own in enumerate((before, after)) for turns in own]
+    if len(every) <= 2 or not all(turns.tells_when for turns in (*before, *after)):  # noqa: PLR2004 - one of each
+        return None
+    order = [side for _, side in sorted(every)]
+    changes = sum(left != right for left, right in pairwise(order))
+    return changes >= min(len(before), len(after))
 
 
-def difference_interval(
-    one: float, around_one: serial.Interval, other: float, around_other: serial.Interval
-) -> serial.Interval:
-    """The interval of `one - other` from the intervals of the two, which need not be symmetric."""
-    difference = one - other
-    return (
-        difference - math.hypot(one - around_one[0], around_other[1] - other),
-        difference + math.hypot(around_one[1] - one, other - around_other[0]),
-    )
-
-
-def _together(sides: Sequence[dict[int, Floats]]) -> dict[int, Floats]:
-    """The same block's turns of several traces, one after the other."""
-    blocks = set(sides[0]).intersection(*sides)
-    return {block: np.concatenate([side[block] for side in sides]) for block in blocks}
-
-
-def _turns(trace: Trace, *, device: bool) -> tuple[dict[int, Floats], ...]:
+def _turns(ranges: OwnRanges, took: Floats) -> tuple[dict[int, Floats], ...]:
     """Per phase and active block the time of each turn, in order; a block that did not turn once a step is left out."""
-    ranges = find_ranges(trace)
-    took = _kernel_us(trace, ranges) if device else ranges.dur_us
     active = ranges.of(Kind.ACTIVE)
     found = []
     for _, kind in _PHASES:

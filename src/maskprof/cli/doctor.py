@@ -150,11 +150,10 @@ def _write(path: Path, text: str) -> None:
 
 
 def _print(document: dict[str, Any], processor: Processor, found: list[Finding]) -> None:
-    from rich.console import Console  # noqa: PLC0415
-
+    from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
     from maskprof.reports.remarks import sentence  # noqa: PLC0415
 
-    console = Console()
+    console = stdout_console()
     cores = f"{processor.physical} cores, " if processor.physical else ""
     memory = f", {processor.memory_bytes / _GIB:.0f} GiB" if processor.memory_bytes else ""
     machine = f"{processor.name}: {cores}{processor.logical} processors, {processor.usable} usable{memory}"

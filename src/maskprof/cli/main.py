@@ -1,7 +1,6 @@
 """The `maskprof` command: picks the subcommand, and turns errors into sentences and exit codes."""
 
 import argparse
-import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -13,6 +12,7 @@ from maskprof.cli.options import CommandParser
 from maskprof.errors import MaskprofError
 from maskprof.interruption import EXIT_INTERRUPTED
 from maskprof.reports.escapes import visible
+from maskprof.reports.unread import silence
 from maskprof.version import __version__
 
 EXIT_BAD_INPUT = 2
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default the process's own) and return the exit code.
 
     0: done; 1: some configurations failed; 2: bad flag or bad input; 130: interrupted. A broken pipe on
-    stdout ends quietly with 141.
+    stdout ends quietly with 141, where none of the others says more.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     try:
@@ -59,8 +59,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     except KeyboardInterrupt:
         return _complain("interrupted", EXIT_INTERRUPTED)
     except BrokenPipeError:
-        # The interpreter flushes stdout once more when it exits.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        # The interpreter flushes both once more when it exits.
+        silence(sys.stdout, sys.stderr)
         return EXIT_BROKEN_PIPE
     return code
 
@@ -128,5 +128,9 @@ def _versions() -> str:
 
 def _complain(sentence: str, code: int) -> int:
     # A sentence may quote names from a file, in which anything may stand.
-    sys.stderr.write("".join(f"maskprof: {visible(line)}\n" for line in sentence.splitlines() or [""]))
+    try:
+        sys.stderr.write("".join(f"maskprof: {visible(line)}\n" for line in sentence.splitlines() or [""]))
+        sys.stderr.flush()
+    except BrokenPipeError:
+        silence(sys.stderr)
     return code

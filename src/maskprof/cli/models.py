@@ -14,6 +14,7 @@ from rich.table import Table
 
 from maskprof.cli.verdicts import as_json, as_markdown, print_verdicts
 from maskprof.errors import ConfigError
+from maskprof.reports.consoles import stderr_console, stdout_console
 from maskprof.reports.units import count, significant
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def _check(args: argparse.Namespace) -> int:
     if args.json:
         sys.stdout.write(f"{json.dumps([as_json(verdict) for verdict in verdicts], indent=2)}\n")
     else:
-        print_verdicts(verdicts, Console(highlight=False))
+        print_verdicts(verdicts, stdout_console(highlight=False))
     return 1 if any(verdict.outcome == "inexact" for verdict in verdicts) else 0
 
 
@@ -103,7 +104,7 @@ def _checked(chosen: "Sequence[Architecture]") -> "list[Verdict]":
     from maskprof.conformance import check  # noqa: PLC0415
     from maskprof.models.messages import quiet  # noqa: PLC0415
 
-    stderr = Console(stderr=True, highlight=False)
+    stderr = stderr_console(highlight=False)
     if not stderr.is_terminal:
         stderr.print(f"checking {count(len(chosen), 'architecture')}")
     verdicts = []
@@ -162,7 +163,7 @@ def _print_table(presets: "Mapping[str, Preset]") -> None:
             "yes" if preset.has_vision else "",
             preset.description,
         )
-    console = Console(highlight=False, markup=False)
+    console = stdout_console(highlight=False, markup=False)
     console.print(table)
     console.print("\nUse one by its name: maskprof run --model_path NAME")
 

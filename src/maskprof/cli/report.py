@@ -53,7 +53,8 @@ def run(args: argparse.Namespace) -> int:
         for name, folder, result in zip(run_names(folders), folders, results, strict=True)
     ]
     write_whole(target, render_page(page_of(runs)))
-    sys.stdout.write(f"Report  {target}\n")
+    # Said when all is written: whoever reads it may go away.
+    written = f"Report  {target}\n"
     for kind in ("svg", "png"):
         if getattr(args, kind):
             from maskprof.reports.images import write_images  # noqa: PLC0415
@@ -61,7 +62,8 @@ def run(args: argparse.Namespace) -> int:
             folder = Path(getattr(args, kind))
             prepare(folder)
             paths = write_images(plots_of(runs), folder, kind)
-            sys.stdout.write(f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n")
+            written += f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n"
+    sys.stdout.write(written)
     return EXIT_DONE
 
 

@@ -16,11 +16,14 @@ from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.config.schema import RunConfig
 from maskprof.interruption import EXIT_INTERRUPTED, handled, ignore_signals
 from maskprof.measuring.garbage import without_collection
+from maskprof.reports.consoles import stderr_console, stdout_console
+from maskprof.reports.unread import silence
 from maskprof.results.configurations import configurations_of
 from maskprof.results.schema import RunResult
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
+_INTERRUPTED = "interrupted: what was measured is saved; the same command with --resume goes on"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -42,7 +45,7 @@ def run(args: argparse.Namespace) -> int:
 def _run(args: argparse.Namespace) -> int:
     config = run_config(args)
     # One for both: a log line that another console wrote would tear the progress bar.
-    stderr = Console(stderr=True)
+    stderr = stderr_console()
     _set_up_logging(args.verbose, stderr)
 
     # What can be found wrong without torch is found before it is imported, which takes seconds.
@@ -72,14 +75,26 @@ def _run(args: argparse.Namespace) -> int:
             outcome = run_experiment(config, display)
     finally:
         display.stop()
-    print_result(outcome.result, Console(), where=_where(config, outcome.result))
+    unread: BrokenPipeError | None = None
+    try:
+        print_result(outcome.result, stdout_console(), where=_where(config, outcome.result))
+        sys.stdout.flush()
+    except BrokenPipeError as error:
+        unread = error
     # After the tables: should the disk be full here, the answer has been seen.
     if config.trace and outcome.result.summary:
         write_events(outcome.result, config.resolved_trace_dir)
+    if unread is not None:
+        silence(sys.stdout)
     if outcome.interrupted:
-        sys.stderr.write("interrupted: what was measured is saved; the same command with --resume goes on\n")
+        stderr.print(_INTERRUPTED, markup=False, highlight=False, soft_wrap=True)
         return EXIT_INTERRUPTED
-    return EXIT_SOME_FAILED if any(f.costs_configuration for f in outcome.result.failures) else EXIT_DONE
+    if any(failure.costs_configuration for failure in outcome.result.failures):
+        return EXIT_SOME_FAILED
+    if unread is not None:
+        # How the run went is of more use than that nobody read it; where it went well, this is what is left to say.
+        raise unread
+    return EXIT_DONE
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:

@@ -75,18 +75,21 @@ class Outputs:
         Raises:
             ConfigError: a place cannot be written to.
         """
-        for place, text in ((self.json, json), (self.markdown, markdown)):
-            if place == _STDOUT:
-                write_stdout(text())
-            elif place is not None:
+        asked = ((self.json, json), (self.markdown, markdown))
+        for place, text in asked:
+            if place not in (None, _STDOUT):
                 write_whole(Path(place), text())
         if self.csv is not None:
             for name, content in csv().items():
                 write_whole(self.csv / name, content)
+        # Files first: whoever reads stdout may go away.
+        for place, text in asked:
+            if place == _STDOUT:
+                write_stdout(text())
         if self.shows_tables:
-            from maskprof.reports.trace_console import new_console  # noqa: PLC0415 - JSON does without rich
+            from maskprof.reports.consoles import stdout_console  # noqa: PLC0415 - JSON does without rich
 
-            tables(new_console())
+            tables(stdout_console(highlight=False))
 
 
 def outputs_of(args: argparse.Namespace, traces: list[str]) -> Outputs:

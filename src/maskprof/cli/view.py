@@ -90,12 +90,15 @@ def _write(path: Path, html: Path | None, speedscope: Path | None) -> None:
     from maskprof.viewing.speedscope import speedscope_text  # noqa: PLC0415
     from maskprof.viewing.trace_page import trace_page  # noqa: PLC0415
 
+    # Said when all is written: whoever reads it may go away.
+    written = ""
     if html:
         write_whole(html, trace_page(path))
-        sys.stdout.write(f"{html}: open it in a browser\n")
+        written += f"{html}: open it in a browser\n"
     if speedscope:
         write_whole(speedscope, speedscope_text(path))
-        sys.stdout.write(f"{speedscope}: open it in speedscope\n")
+        written += f"{speedscope}: open it in speedscope\n"
+    sys.stdout.write(written)
 
 
 def _has_screen() -> bool:

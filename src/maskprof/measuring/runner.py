@@ -16,7 +16,7 @@ from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import PassTimer, PassTimes
 from maskprof.measuring.warmup import WarmupWatch
 from maskprof.measuring.watch import MachineWatch
-from maskprof.results.circumstances import Sitting
+from maskprof.results.circumstances import MachineState, Warmup
 from maskprof.results.schema import REFERENCE_STAGE, Configuration, Failure, Sample
 
 _log = logging.getLogger(__name__)
@@ -29,9 +29,13 @@ MaskedAs = Callable[[Configuration, bool], AbstractContextManager[object]]
 
 
 class Listener(Protocol):
-    """Who is told of each sample and failure as it happens: the journal and the display."""
+    """Who is told of each sample and failure as it happens, and how it went: the journal and the display."""
 
     def on_warmup(self, configuration: Configuration) -> None: ...
+
+    def on_settled(self, warmup: Warmup) -> None: ...
+
+    def on_state(self, state: MachineState) -> None: ...
 
     def on_sample(self, sample: Sample) -> None: ...
 
@@ -82,15 +86,9 @@ class Runner:
         """Keep the parts; nothing runs yet."""
         self._pass_of, self._timer = pass_of, timer
         self._watch = watch
-        self._warmup = WarmupWatch(0)
         self._masked_as, self._listener = masked_as, listener
         self._failed: set[tuple[str, bool]] = set()
         self._begin_s = 0.0
-
-    def sitting(self) -> Sitting:
-        """How warming up went and what the machine did meanwhile, as far as measuring has come."""
-        states = tuple(self._watch.states) if self._watch else ()
-        return Sitting(warmup=self._warmup.result(), states=states)
 
     def measure(self, configurations: Sequence[Configuration], plan: Plan) -> None:
         """Warm up and measure; samples and failures go to the listener one by one."""
@@ -99,7 +97,8 @@ class Runner:
         wanted = {name: plan.missing(name) for name in by_name}
         references = {name: plan.missing_references(c) for name, c in by_name.items()}
         pending = [by_name[name] for name in by_name if wanted[name] or references[name]]
-        self._warm_up(pending, plan, with_reference={name for name, count in references.items() if count})
+        warmup = self._warm_up(pending, plan, {name for name, count in references.items() if count})
+        self._listener.on_settled(warmup)
         taken = {name: plan.done.get(name, 0) for name in by_name}
         taken_references = {name: plan.references_done.get(name, 0) for name in by_name}
         for visit in visits(wanted, references, seed=plan.seed, first_round=plan.first_round):
@@ -107,8 +106,8 @@ class Runner:
             counter = taken_references if visit.reference else taken
             if self._is_out(visit):
                 continue
-            if self._watch is not None:
-                self._watch.look(visit.round)
+            if self._watch is not None and (state := self._watch.look(visit.round)) is not None:
+                self._listener.on_state(state)
             sample = self._visit(
                 configuration, visit, plan.steps[configuration.name], counter[configuration.name]
             )
@@ -122,9 +121,11 @@ class Runner:
             visit.reference,
         ) in self._failed
 
-    def _warm_up(self, configurations: Sequence[Configuration], plan: Plan, with_reference: set[str]) -> None:
+    def _warm_up(
+        self, configurations: Sequence[Configuration], plan: Plan, with_reference: set[str]
+    ) -> Warmup:
         """Unrecorded rounds, at least `plan.warmups` of them, until times no longer change; see `WarmupWatch`."""
-        self._warmup = watch = WarmupWatch(plan.warmups)
+        watch = WarmupWatch(plan.warmups)
         while not watch.is_over:
             steps = plan.steps
             took = {
@@ -139,8 +140,9 @@ class Runner:
                             configuration, steps[configuration.name], reference=True, stage="warm-up"
                         )
             if not took:
-                return
+                break
             watch.add(took)
+        return watch.result()
 
     def _attempt(
         self, configuration: Configuration, steps: int, *, reference: bool, stage: str

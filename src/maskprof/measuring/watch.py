@@ -15,27 +15,24 @@ class MachineWatch:
         self._gpu = gpu
         self._counters = activity.read_counters()
         self._round: int | None = None
-        self.states: list[MachineState] = []
 
-    def look(self, number: int) -> None:
-        """Note the machine's state at the start of this round; a round that was looked at is not again."""
+    def look(self, number: int) -> MachineState | None:
+        """The machine's state at the start of this round; None for a round that was looked at already."""
         if number == self._round:
-            return
+            return None
         self._round = number
         now = activity.read_counters()
         since = activity.shares(self._counters, now)
         if since is not None:
             self._counters = now
-        self.states.append(
-            MachineState(
-                round=number,
-                cpu_mhz=current_mhz(),
-                probe_us=activity.probe_us(),
-                others_share=since.others if since else None,
-                stolen_share=since.stolen if since else None,
-                load=activity.load_average(),
-                gpu=self._gpu.state() if self._gpu else None,
-            )
+        return MachineState(
+            round=number,
+            cpu_mhz=current_mhz(),
+            probe_us=activity.probe_us(),
+            others_share=since.others if since else None,
+            stolen_share=since.stolen if since else None,
+            load=activity.load_average(),
+            gpu=self._gpu.state() if self._gpu else None,
         )
 
 

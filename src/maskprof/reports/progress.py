@@ -10,6 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from maskprof.reports.consoles import stderr_console
 from maskprof.reports.units import count
 
 _REFRESH_S = 0.1
@@ -19,7 +20,7 @@ class ProgressDisplay:
     """Configurations, samples and time left; a line per stage where stderr is no terminal."""
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console if console is not None else Console(stderr=True)
+        self._console = console if console is not None else stderr_console()
         self._progress: Progress | None = None
         self._task = TaskID(0)
         self._stage = ""

@@ -18,17 +18,6 @@ from maskprof.results.trace_comparison import RankComparison, TraceDiff
 from maskprof.results.trace_summary import TraceSummary
 
 
-class _Console(Console):
-    def on_broken_pipe(self) -> None:
-        """Leave a reader that went away to the command, as for everything else that is written."""
-        raise BrokenPipeError
-
-
-def new_console() -> Console:
-    """A console for stdout."""
-    return _Console(highlight=False)
-
-
 def print_traces(
     summaries: Sequence[TraceSummary], ranks: RankComparison | None, console: Console, *, top: int
 ) -> None:

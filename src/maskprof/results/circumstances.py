@@ -1,6 +1,7 @@
 """What is stored of the circumstances of a measurement: how it warmed up, what the machine did meanwhile."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -57,9 +58,23 @@ class MachineState:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Sitting:
-    """One stretch of measuring; a run that was resumed has several."""
+    """One stretch of measuring with one warm-up.
 
-    warmup: Warmup
+    Each time the command measured something is a sitting, so a run that was resumed has several. With `--isolate`
+    a sitting has a stretch for each configuration, all under its number.
+
+    Attributes:
+        number: of the sitting, from 1; samples name it.
+        configuration: with `--isolate` the one that was measured; None where they were interleaved.
+        environment: machine and versions then, by the keys of the result's own; empty where that was not kept.
+        warmup: None where the command ended before its warm-up did.
+        states: by the rounds measured.
+    """
+
+    number: int = 1
+    configuration: str | None = None
+    environment: dict[str, Any] = field(default_factory=dict)
+    warmup: Warmup | None
     states: tuple[MachineState, ...]
 
 

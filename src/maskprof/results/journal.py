@@ -1,7 +1,8 @@
 """The journal: every sample is written down when it is measured, so that nothing is lost by an interruption.
 
-JSON lines: a header with the fingerprint of the run, then one line per sample, failure or finished trace. A crash
-can cut off only the last line; readers drop it, and going on first removes it from the file.
+JSON lines: a header with the fingerprint of the run, then one line per sample, failure or finished trace, and per
+sitting one when it begins, one when it has warmed up, and one for each look at the machine. A crash can cut off only
+the last line; readers drop it, and going on first removes it from the file.
 
 Each line is handed to the system at once, so that whatever ends the process loses none. What a power cut may
 take is bounded by time: the disk is waited for about once a second, between two samples.
@@ -14,15 +15,17 @@ import os
 import time
 from collections.abc import Mapping
 from contextlib import suppress
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
 from maskprof.errors import ConfigError, ResultError
+from maskprof.results.circumstances import MachineState, Sitting, Warmup
 from maskprof.results.jsonvalues import number, to_text, typed, whole
 from maskprof.results.schema import SCHEMA_VERSION, Failure, Sample
 from maskprof.results.serialize import check_version, failure_entry, failure_from
+from maskprof.results.serialize_circumstances import sitting_entry, sitting_from, state_from, warmup_from
 from maskprof.results.store import write_whole
 
 _TIMES = ("started_s", "vision_ms", "projector_ms", "prefill_ms", "decode_ms", "total_ms")
@@ -39,6 +42,7 @@ class JournalContents:
         samples: in the order of measuring, each (configuration, sample_id, reference) once.
         failures: in the order of happening.
         traces: the file of each configuration whose trace is finished, within the configuration's folder.
+        sittings: each with all that was written of it before it ended, however it ended.
         whole_bytes: length of the file up to the end of its last whole line.
     """
 
@@ -46,6 +50,7 @@ class JournalContents:
     samples: tuple[Sample, ...] = ()
     failures: tuple[Failure, ...] = ()
     traces: Mapping[str, str] = field(default_factory=dict)
+    sittings: tuple[Sitting, ...] = ()
     whole_bytes: int = 0
 
 
@@ -121,6 +126,18 @@ class Journal:
     def add_trace(self, configuration: str, file: str) -> None:
         """Note that the trace of a configuration is finished, under this name; errors as `add_sample`."""
         self._append({"trace": {"configuration": configuration, "file": file}})
+
+    def add_sitting(self, sitting: Sitting) -> None:
+        """Note that a sitting begins; its warm-up and states follow as they come. Errors as `add_sample`."""
+        self._append({"sitting": sitting_entry(sitting)})
+
+    def add_warmup(self, warmup: Warmup) -> None:
+        """Note how the last sitting warmed up; errors as `add_sample`."""
+        self._append({"warmup": asdict(warmup)})
+
+    def add_state(self, state: MachineState) -> None:
+        """Note what the machine did, in the last sitting; errors as `add_sample`."""
+        self._append({"state": asdict(state)})
 
     def close(self) -> None:
         """Close the file for good; closing twice does no harm."""
@@ -209,28 +226,53 @@ def read_journal(path: Path) -> JournalContents:
     if header.get("journal") != "maskprof" or not isinstance(header.get("fingerprint"), dict):
         raise ResultError(f"{path} is no journal of maskprof: its first line is another one's")
     check_version(header.get("schema_version"), str(path))
-    samples: dict[tuple[str, int, bool], Sample] = {}
-    failures: list[Failure] = []
-    traces: dict[str, str] = {}
+    found = _Found()
     for position, entry in enumerate(rest, start=2):
         try:
-            if "sample" in entry:
-                sample = _sample(entry["sample"])
-                samples.setdefault(_identity(sample), sample)
-            elif "trace" in entry:
-                noted = entry["trace"]
-                traces[typed(noted, "configuration", str)] = typed(noted, "file", str)
-            else:
-                failures.append(failure_from(entry["failure"]))
+            found.take(entry)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
             raise ResultError(f"{path} is damaged: line {position}: {error}") from None
     return JournalContents(
         fingerprint=header["fingerprint"],
-        samples=tuple(samples.values()),
-        failures=tuple(failures),
-        traces=traces,
+        samples=tuple(found.samples.values()),
+        failures=tuple(found.failures),
+        traces=found.traces,
+        sittings=tuple(replace(sitting, states=tuple(states)) for sitting, states in found.sittings),
         whole_bytes=sum(map(len, lines)),
     )
+
+
+@dataclass(slots=True)
+class _Found:
+    """What the lines of a journal say, as far as they were read."""
+
+    samples: dict[tuple[str, int, bool], Sample] = field(default_factory=dict)
+    failures: list[Failure] = field(default_factory=list)
+    traces: dict[str, str] = field(default_factory=dict)
+    sittings: list[tuple[Sitting, list[MachineState]]] = field(default_factory=list)
+
+    def take(self, entry: Mapping[str, Any]) -> None:
+        if "sample" in entry:
+            sample = _sample(entry["sample"])
+            self.samples.setdefault(_identity(sample), sample)
+        elif "trace" in entry:
+            noted = entry["trace"]
+            self.traces[typed(noted, "configuration", str)] = typed(noted, "file", str)
+        elif "sitting" in entry:
+            sitting = sitting_from(entry["sitting"])
+            self.sittings.append((sitting, list(sitting.states)))
+        elif "warmup" in entry:
+            sitting, states = self._last_sitting()
+            self.sittings[-1] = (replace(sitting, warmup=warmup_from(entry["warmup"])), states)
+        elif "state" in entry:
+            self._last_sitting()[1].append(state_from(entry["state"]))
+        else:
+            self.failures.append(failure_from(entry["failure"]))
+
+    def _last_sitting(self) -> tuple[Sitting, list[MachineState]]:
+        if not self.sittings:
+            raise ValueError("no sitting has begun")
+        return self.sittings[-1]
 
 
 def _identity(sample: Sample) -> tuple[str, int, bool]:
@@ -254,6 +296,8 @@ def _sample(entry: dict[str, Any]) -> Sample:
         reference=typed(entry, "reference", bool),
         decode_step_ms=tuple(number({"step": step}, "step") for step in entry["decode_step_ms"]),
         host_ms={key: number(entry["host_ms"], key) for key in entry["host_ms"]},
+        # Journals of before sittings were told apart lack it.
+        sitting=whole({"sitting": 1} | entry, "sitting"),
         **{key: number(entry, key) for key in _TIMES},  # type: ignore[arg-type]
         **{key: whole(entry, key) for key in _COUNTS},
     )

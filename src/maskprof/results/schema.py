@@ -80,6 +80,7 @@ class Sample:
         projector_ms: the part of `vision_ms` in the projector between tower and decoder.
         decode_step_ms: each decode step, `num_output_tokens - 1` of them.
         reference: True where this is the removed-blocks reference run of its configuration.
+        sitting: the number of the sitting it was taken in; the circumstances of each are in the result.
     """
 
     configuration: str
@@ -97,6 +98,7 @@ class Sample:
     num_vision_tokens: int
     num_output_tokens: int
     reference: bool = False
+    sitting: int = 1
 
     @property
     def remainder_ms(self) -> float:
@@ -325,7 +327,8 @@ class ModelFacts:
 class RunResult:
     """A whole run, as stored.
 
-    `sittings` are the stretches of measuring, `findings` what the reader should know about how they went.
+    `environment` is that of the command that wrote it; `sittings` are the stretches of measuring, `findings` what the
+    reader should know about how they went.
     """
 
     config: dict[str, Any]

@@ -192,6 +192,7 @@ def _sample_entry(sample: Sample, configuration: Configuration, order: int) -> d
         **configuration.knobs.to_dict(),
         "round": sample.round,
         "order": order,
+        "sitting": sample.sitting,
         "started_s": sample.started_s,
         "decode_step_ms": sample.decode_step_ms,
         "host_ms": sample.host_ms,
@@ -284,6 +285,8 @@ def _sample(entry: dict[str, Any], *, reference: bool) -> Sample:
         num_vision_tokens=whole(entry, "num_vision_tokens"),
         num_output_tokens=whole(entry, "num_output_tokens"),
         reference=reference,
+        # Files of before sittings were told apart lack it.
+        sitting=whole({"sitting": 1} | entry, "sitting"),
     )
 
 

@@ -39,19 +39,39 @@ def sitting_from(entry: Mapping[str, Any]) -> Sitting:
     Raises:
         KeyError, TypeError: a value is absent or of another type.
     """
-    warmup = dict(entry["warmup"])
+    # Of before sittings were told apart.
+    told = {"number": 1, "configuration": None, "environment": {}} | dict(entry)
     return Sitting(
-        warmup=Warmup(
-            rounds=whole(warmup, "rounds"),
-            changed_at=whole(warmup, "changed_at"),
-            ended=typed(warmup, "ended", str),
-            round_ms=tuple(number({"ms": ms}, "ms") for ms in warmup["round_ms"]),
-        ),
-        states=tuple(_state(dict(state)) for state in entry["states"]),
+        number=whole(told, "number"),
+        configuration=None if told["configuration"] is None else typed(told, "configuration", str),
+        environment=typed(told, "environment", dict),
+        warmup=None if told["warmup"] is None else warmup_from(told["warmup"]),
+        states=tuple(state_from(state) for state in told["states"]),
     )
 
 
-def _state(entry: dict[str, Any]) -> MachineState:
+def warmup_from(entry: Mapping[str, Any]) -> Warmup:
+    """The warm-up of a sitting's plain values.
+
+    Raises:
+        KeyError, TypeError: a value is absent or of another type.
+    """
+    values = dict(entry)
+    return Warmup(
+        rounds=whole(values, "rounds"),
+        changed_at=whole(values, "changed_at"),
+        ended=typed(values, "ended", str),
+        round_ms=tuple(number({"ms": ms}, "ms") for ms in values["round_ms"]),
+    )
+
+
+def state_from(values: Mapping[str, Any]) -> MachineState:
+    """One state of a sitting's plain values.
+
+    Raises:
+        KeyError, TypeError: a value is absent or of another type.
+    """
+    entry = dict(values)
     gpu = entry["gpu"]
     return MachineState(
         round=whole(entry, "round"),

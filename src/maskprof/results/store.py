@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from shlex import quote
 
 from maskprof.errors import ConfigError, ResultError
 from maskprof.results.schema import RunResult
@@ -84,13 +85,25 @@ class ResultStore:
             ResultError: there is no result, it is newer than this version, or it is damaged.
         """
         if not self.result_path.is_file():
-            raise ResultError(f"{self.output_dir} holds no result: there is no {RESULT_NAME} in it")
+            what = unfinished(self.output_dir) or f"there is no {RESULT_NAME} in it"
+            raise ResultError(f"{self.output_dir} holds no result: {what}")
         attribution = (
             load_attribution(_text(self.attribution_path), str(self.attribution_path))
             if self.attribution_path.is_file()
             else ()
         )
         return load_result(_text(self.result_path), str(self.result_path), attribution)
+
+
+def unfinished(folder: Path) -> str:
+    """What to do about a folder with a journal and no result; empty for any other."""
+    if not (folder / JOURNAL_NAME).is_file() or (folder / RESULT_NAME).is_file():
+        return ""
+    return (
+        "the run in it was ended before it saved one, or still goes on. What it measured is in "
+        f"{JOURNAL_NAME}: the same command with --resume saves it and goes on (maskprof run --resume "
+        f"--output_dir {quote(str(folder))}, and what else it was given)"
+    )
 
 
 def within(folder: Path, *names: str) -> Path:

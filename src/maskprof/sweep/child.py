@@ -18,7 +18,7 @@ from typing import Any
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import MaskprofError
-from maskprof.results.circumstances import Sitting
+from maskprof.results.circumstances import MachineState, Warmup
 from maskprof.results.schema import Configuration, Failure, Sample
 from maskprof.sweep.clean import measure
 from maskprof.sweep.limits import Limits
@@ -36,10 +36,12 @@ class Said(StrEnum):
     READY = "ready"  # a Subject
     REFUSED = "refused"  # a MaskprofError
     WARMUP = "warmup"  # a Configuration
-    SAMPLE = "sample"  # a Sample; answered when it is written down, as are the next two
+    SAMPLE = "sample"  # a Sample; answered when it is written down, as are the next five
     FAILURE = "failure"  # a Failure
     TRACE = "trace"  # a Configuration and a Path
-    SITTING = "sitting"  # a Sitting
+    SITTING = "sitting"  # the name of the configuration and its environment
+    SETTLED = "settled"  # a Warmup
+    STATE = "state"  # a MachineState
     DONE = "done"  # nothing
 
 
@@ -87,8 +89,14 @@ class Relay:
         self.traces[configuration.name] = trace
         self._hand_over(Said.TRACE, (configuration, trace))
 
-    def on_sitting(self, sitting: Sitting) -> None:
-        self._say(Said.SITTING, sitting)
+    def on_sitting(self, configuration: str | None, environment: dict[str, Any]) -> None:
+        self._hand_over(Said.SITTING, (configuration, environment))
+
+    def on_settled(self, warmup: Warmup) -> None:
+        self._hand_over(Said.SETTLED, warmup)
+
+    def on_state(self, state: MachineState) -> None:
+        self._hand_over(Said.STATE, state)
 
     def _say(self, what: Said, value: Any) -> None:
         self.connection.send((what, value))

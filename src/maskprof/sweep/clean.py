@@ -41,13 +41,14 @@ def measure(
         with setup.masked(configuration, reference=reference), limits.around(configuration):
             yield
 
+    if not missing(plan, configurations):
+        return
+    alone = configurations[0].name if setup.subject.config.isolate else None
+    collector.on_sitting(alone, setup.subject.environment)
     watch = watch_of(setup.device)
-    runner = Runner(setup.pass_of, timer_for(setup.device), masked_as, collector, watch=watch)
-    try:
-        runner.measure(configurations, plan)
-    finally:
-        # Of an interrupted one too.
-        collector.on_sitting(runner.sitting())
+    Runner(setup.pass_of, timer_for(setup.device), masked_as, collector, watch=watch).measure(
+        configurations, plan
+    )
 
 
 def missing(plan: Plan, configurations: Sequence[Configuration]) -> int:

@@ -2,13 +2,13 @@
 
 import logging
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from maskprof.analysis.attribution import TraceAttribution
 from maskprof.interruption import held
-from maskprof.results.circumstances import Sitting
+from maskprof.results.circumstances import MachineState, Sitting, Warmup
 from maskprof.results.journal import Journal
 from maskprof.results.schema import HUNG_STAGE, Configuration, Failure, Sample
 from maskprof.results.store import within
@@ -43,7 +43,11 @@ class Collector(Protocol):
 
     def on_trace(self, configuration: Configuration, trace: Path) -> None: ...
 
-    def on_sitting(self, sitting: Sitting) -> None: ...
+    def on_sitting(self, configuration: str | None, environment: dict[str, Any]) -> None: ...
+
+    def on_settled(self, warmup: Warmup) -> None: ...
+
+    def on_state(self, state: MachineState) -> None: ...
 
 
 @dataclass(slots=True)
@@ -56,6 +60,7 @@ class Collected:
         samples, failures: in the order of happening.
         traces: by the name of the configuration.
         found: what the traces that were read already tell, or why they could not be read.
+        sittings: those of before and, once it measures, the one of this command, whose number `sitting` is.
     """
 
     journal: Journal
@@ -65,11 +70,16 @@ class Collected:
     failures: list[Failure] = field(init=False)
     traces: dict[str, Path] = field(init=False)
     found: dict[str, TraceAttribution | Failure] = field(init=False, default_factory=dict)
-    sittings: list[Sitting] = field(init=False, default_factory=list)
+    sittings: list[Sitting] = field(init=False)
+    sitting: int = field(init=False)
 
     def __post_init__(self) -> None:
         contents = self.journal.contents
         self.samples = list(contents.samples)
+        self.sittings = list(contents.sittings)
+        # Samples of before sittings were told apart are of the first.
+        before = [sample.sitting for sample in self.samples] + [sitting.number for sitting in self.sittings]
+        self.sitting = 1 + max(before, default=0)
         # What failed before is tried again, but not what would hang the process again.
         self.failures = [failure for failure in contents.failures if failure.stage == HUNG_STAGE]
         there = {name: within(self.trace_dir, name, file) for name, file in contents.traces.items()}
@@ -85,6 +95,7 @@ class Collected:
         self.display.stage("warm-up")
 
     def on_sample(self, sample: Sample) -> None:
+        sample = replace(sample, sitting=self.sitting)
         # Held, so that what an interruption finds in the journal is what it finds here.
         with held():
             self.journal.add_sample(sample)
@@ -107,8 +118,23 @@ class Collected:
             self.journal.add_trace(configuration.name, trace.name)
             self.traces[configuration.name] = trace
 
-    def on_sitting(self, sitting: Sitting) -> None:
-        self.sittings.append(sitting)
+    def on_sitting(self, configuration: str | None, environment: dict[str, Any]) -> None:
+        sitting = Sitting(
+            number=self.sitting, configuration=configuration, environment=environment, warmup=None, states=()
+        )
+        with held():
+            self.journal.add_sitting(sitting)
+            self.sittings.append(sitting)
+
+    def on_settled(self, warmup: Warmup) -> None:
+        with held():
+            self.journal.add_warmup(warmup)
+            self.sittings[-1] = replace(self.sittings[-1], warmup=warmup)
+
+    def on_state(self, state: MachineState) -> None:
+        with held():
+            self.journal.add_state(state)
+            self.sittings[-1] = replace(self.sittings[-1], states=(*self.sittings[-1].states, state))
 
 
 def failure_of(configuration: str, stage: str, error: BaseException) -> Failure:

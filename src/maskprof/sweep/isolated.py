@@ -12,7 +12,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from multiprocessing import Pipe
 from typing import Any
@@ -137,19 +137,19 @@ class Isolated:
             return True
         if what == Said.REFUSED:
             raise value
-        if what == Said.WARMUP:
+        takers: dict[Said, Callable[[], None]] = {
+            Said.SAMPLE: lambda: collected.on_sample(value),
+            Said.FAILURE: lambda: collected.on_failure(value),
+            Said.TRACE: lambda: collected.on_trace(*value),
+            Said.SITTING: lambda: collected.on_sitting(*value),
+            Said.SETTLED: lambda: collected.on_settled(value),
+            Said.STATE: lambda: collected.on_state(value),
+        }
+        if what in takers:
+            takers[what]()
+            child.send(None)
+        elif what == Said.WARMUP:
             collected.on_warmup(value)
-        elif what == Said.SAMPLE:
-            collected.on_sample(value)
-            child.send(None)
-        elif what == Said.FAILURE:
-            collected.on_failure(value)
-            child.send(None)
-        elif what == Said.SITTING:
-            collected.on_sitting(value)
-        elif what == Said.TRACE:
-            collected.on_trace(*value)
-            child.send(None)
         else:
             self._show(what, value)
         return False

@@ -7,6 +7,7 @@ import zlib
 from pathlib import Path
 
 from maskprof.errors import TraceError
+from maskprof.results.store import unfinished
 
 _SUFFIXES = (".json", ".json.gz")
 # The names that torch's own handler gives.
@@ -37,7 +38,10 @@ def find_traces(path: str | os.PathLike[str]) -> list[Path]:
     found = [p for p in candidates if p.name.endswith(_TRACE_SUFFIXES) or begins_like_a_trace(p)]
     if not found:
         others = f", though {len(candidates)} other JSON files" if candidates else ""
-        raise TraceError(f"{os.fspath(path)} holds no traces (files named *.json or *.json.gz){others}")
+        journal = f". It holds no result either: {hint}" if (hint := unfinished(root)) else ""
+        raise TraceError(
+            f"{os.fspath(path)} holds no traces (files named *.json or *.json.gz){others}{journal}"
+        )
     return found
 
 

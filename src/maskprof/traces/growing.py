@@ -9,7 +9,7 @@ from numpy.typing import DTypeLike, NDArray
 from maskprof.traces import spilling
 from maskprof.traces.spilling import Spill
 
-_WIDTHS = tuple((np.dtype(kind), np.iinfo(kind).max) for kind in (np.int8, np.int16, np.int32, np.int64))
+_MOST = {np.dtype(kind): int(np.iinfo(kind).max) for kind in (np.int8, np.int16, np.int32, np.int64)}
 _PIECE = 2**16
 
 
@@ -23,6 +23,7 @@ class GrowingColumn:
 
     def __init__(self, *, at_least: DTypeLike = np.int8) -> None:
         self._dtype = np.dtype(at_least)
+        self._most = _MOST[self._dtype]
         self._bytes = bytearray()
         self._count = 0
         self._constant: int | None = None
@@ -40,18 +41,20 @@ class GrowingColumn:
         if not self._count:
             self._constant = lowest
         if self._constant is not None and not lowest == highest == self._constant:
-            self._widen(_narrowest(self._constant, self._constant))
-            self._append(np.full(self._count, self._constant, dtype=self._dtype))
+            self._widen(self._constant, self._constant)
+            constant = np.full(min(self._count, _PIECE), self._constant, dtype=self._dtype)
+            for start in range(0, self._count, _PIECE):
+                self._append(constant[: self._count - start])
             self._constant = None
         if self._constant is None:
-            self._widen(_narrowest(lowest, highest))
+            self._widen(lowest, highest)
             self._append(values)
         self._count += len(values)
 
     def finish(self) -> NDArray[Any]:
         """All values, shape (n,); read-only. Nothing can be appended afterwards."""
         if self._constant is not None:
-            self._widen(_narrowest(self._constant, self._constant))
+            self._widen(self._constant, self._constant)
             return np.broadcast_to(self._dtype.type(self._constant), (self._count,))
         if self._spill is not None:
             self._to_disk()
@@ -79,9 +82,12 @@ class GrowingColumn:
                 self._bytes = self._spill.read() + self._bytes
                 self._spill = None
 
-    def _widen(self, dtype: np.dtype[Any]) -> None:
-        if dtype.itemsize <= self._dtype.itemsize:
+    def _widen(self, lowest: int, highest: int) -> None:
+        """Make it wide enough for values up to these."""
+        if -self._most - 1 <= lowest and highest <= self._most:
             return
+        dtype = next(dtype for dtype, most in _MOST.items() if -most - 1 <= lowest and highest <= most)
+        self._most = _MOST[dtype]
         narrow, self._dtype = self._dtype, dtype
         spill, self._spill = self._spill, None
         rest, self._bytes = np.frombuffer(self._bytes, dtype=narrow), bytearray()
@@ -99,7 +105,3 @@ def kept(values: NDArray[Any]) -> NDArray[Any]:
     column = GrowingColumn(at_least=values.dtype)
     column.extend(values)
     return column.finish()
-
-
-def _narrowest(lowest: int, highest: int) -> np.dtype[Any]:
-    return next(dtype for dtype, most in _WIDTHS if -most - 1 <= lowest and highest <= most)

@@ -6,7 +6,7 @@ from typing import Any
 
 from maskprof.config.schema import RunConfig
 from maskprof.errors import ConfigError, ResultError
-from maskprof.results.store import ResultStore
+from maskprof.results.store import ResultStore, unfinished
 
 _WHAT_IS_SHOWN = ("events.out.tfevents.*", "*.pt.trace.json", "*.pt.trace.json.gz")
 
@@ -24,6 +24,8 @@ def find_logdir(folder: Path) -> Path:
         return folder
     result = ResultStore(folder).result_path
     if not result.is_file():
+        if hint := unfinished(folder):
+            raise ConfigError(f"{folder} holds no result: {hint}")
         raise ConfigError(
             f"{folder} holds neither traces nor TensorBoard's event files; "
             "give the folder of a run's traces or results (maskprof run writes traces to ./traces)"

@@ -211,3 +211,70 @@ def test_what_the_machine_did_comes_before_how_the_run_went():
     )
     found = said([*[1.3] * 3, *[1.0] * 20], sittings=(replace(SETTLED, states=states),))
     assert [finding.topic for finding in found] == ["load", "warm-up"]
+
+
+BUSY = MachineState(round=0, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0)
+
+
+def several_sittings(effects, sittings):
+    """One list of effects per sitting, rounds counted on."""
+    samples = samples_of([effect for own in effects for effect in own])
+    numbers = [number for number, own in enumerate(effects, start=1) for _ in own]
+    samples = [replace(sample, sitting=numbers[sample.round]) for sample in samples]
+    return findings({"cpu_count": 2}, sittings, samples, [])
+
+
+def test_a_run_of_several_sittings_says_so_and_of_each_what_was_wrong():
+    at = [{"cpu_count": 2, "time": f"2026-11-2{day}T10:15:30+00:00"} for day in (4, 5)]
+    unsettled = Warmup(rounds=10, changed_at=8, ended="cap", round_ms=(1.0,) * 10)
+    found = several_sittings(
+        ([1.0, 1.01] * 3, [1.01, 1.0] * 4),
+        (
+            replace(SETTLED, environment=at[0], states=(BUSY,)),
+            Sitting(number=2, environment=at[1], warmup=unsettled, states=(BUSY,)),
+            Sitting(number=3, environment=at[1], warmup=None, states=()),
+        ),
+    )
+    told = (
+        "sitting 1, begun 2026-11-24 10:15, with 12 samples; sitting 2",
+        "begun 2026-11-25 10:15",
+        "with 16 samples",
+    )
+    assert [(finding.topic, finding.is_warning, finding.text) for finding in found] == [
+        ("load", True, "in sittings 1 and 2, other processes kept 1.0 of 2 processors busy meanwhile"),
+        (
+            *("warm-up", True),
+            "in sitting 2, times still changed after 10 rounds, and measuring began before they had settled",
+        ),
+        (
+            *("sittings", False),
+            *(f"measured in 2 sittings, by --resume: {', '.join(told)}",),
+        ),
+    ]
+
+
+def test_many_sittings_are_counted():
+    sittings = [
+        replace(SETTLED, number=n, environment={"time": f"2026-11-24T1{n}:00:00+00:00"}) for n in range(1, 7)
+    ]
+    (found,) = several_sittings([[1.0]] * 6, sittings)
+    assert found.text == ("measured in 6 sittings, by --resume, begun 2026-11-24 11:00 to 2026-11-24 16:00")
+
+
+def test_sittings_of_which_nothing_was_kept():
+    (found,) = several_sittings(([1.0], [1.0]), (replace(SETTLED, number=2),))
+    assert found.text == (
+        "measured in 2 sittings, by --resume: sitting 1 with 2 samples; sitting 2 with 2 samples"
+    )
+
+
+def test_a_sitting_on_a_slower_machine():
+    found = several_sittings(([1.0, 1.01] * 6, [1.2, 1.21] * 6), (SETTLED, replace(SETTLED, number=2)))
+    drift = [finding for finding in found if finding.topic == "drift"]
+    assert [finding.text for finding in drift] == ["sitting 2 ran 20% slower than sitting 1"]
+
+
+def test_the_processes_of_one_sitting_are_one():
+    stretches = [replace(SETTLED, configuration=c.name, states=(BUSY,)) for c in (FOUR, EIGHT)]
+    (found,) = said([1.0, 1.01] * 3, sittings=stretches)
+    assert found.text == "other processes kept 1.0 of 2 processors busy meanwhile"

@@ -71,6 +71,12 @@ class Samples:
     def on_warmup(self, configuration):
         pass
 
+    def on_settled(self, warmup):
+        pass
+
+    def on_state(self, state):
+        pass
+
     def on_sample(self, sample):
         self.taken.append(sample)
 

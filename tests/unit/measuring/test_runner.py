@@ -44,7 +44,7 @@ class Bench:
 
     def __init__(self, fails=lambda _name, _reference: False, totals_ms=(10.5,)):
         self.in_force, self.passes = None, []
-        self.warmups, self.samples, self.failures = [], [], []
+        self.warmups, self.samples, self.failures, self.states = [], [], [], []
         self.fails = fails
         greedy = SimpleNamespace(
             run=self.run_pass, inputs=SimpleNamespace(num_input_text_tokens=5, num_vision_tokens=3)
@@ -67,6 +67,12 @@ class Bench:
 
     def on_warmup(self, configuration):
         self.warmups.append(configuration.name)
+
+    def on_settled(self, warmup):
+        self.settled = warmup
+
+    def on_state(self, state):
+        self.states.append((state, len(self.samples)))
 
     def on_sample(self, sample):
         self.samples.append(sample)
@@ -105,7 +111,7 @@ def test_warm_up_ends_when_rounds_stop_getting_faster():
     falling = Bench(totals_ms=[100, 50, 10, 10, 10, 10])
     falling.runner.measure([FULL], plan(references=0))
     assert len(falling.warmups) == 5
-    assert falling.runner.sitting().warmup.changed_at == 2
+    assert (falling.settled.changed_at, falling.settled.rounds) == (2, 5)
     endless = Bench(totals_ms=[2.0**-i for i in range(40)])
     endless.runner.measure([FULL], plan(references=0))
     assert len(endless.warmups) == 9
@@ -151,20 +157,20 @@ def test_removed_blocks_need_no_reference():
 
 def test_the_machine_is_looked_at_once_a_round():
     class Watch:
-        states = ()
-
         def __init__(self):
             self.looked = []
 
         def look(self, number):
             self.looked.append((number, bench.in_force))
+            return None if number in [looked for looked, _ in self.looked[:-1]] else f"state {number}"
 
     bench, watch = Bench(), Watch()
     bench.runner._watch = watch
     bench.runner.measure([FULL, HALF], plan())
     assert {number for number, _ in watch.looked} == {0, 1, 2, 3}
     assert all(in_force is None for _, in_force in watch.looked), "never inside a sample"
-    assert bench.runner.sitting().states == ()
+    # Half of the samples of the first two rounds are references.
+    assert bench.states == [("state 0", 0), ("state 1", 3), ("state 2", 6), ("state 3", 8)]
 
 
 def test_an_interruption_passes_through():

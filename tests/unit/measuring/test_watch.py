@@ -16,10 +16,9 @@ def test_a_round_is_looked_at_once_and_shares_are_since_the_last(monkeypatch):
     monkeypatch.setattr(activity, "load_average", lambda: 1.5)
     monkeypatch.setattr(module, "current_mhz", lambda: 2000.0)
     watch = MachineWatch()
-    for number in (0, 0, 1, 2, 2):
-        watch.look(number)
-    assert [(s.round, s.others_share) for s in watch.states] == [(0, 0.5), (1, None), (2, 40 / 140)]
-    first = watch.states[0]
+    first, again, *rest = [watch.look(number) for number in (0, 0, 1, 2, 2)]
+    assert [(s.round, s.others_share) for s in (first, *rest[:2])] == [(0, 0.5), (1, None), (2, 40 / 140)]
+    assert (again, rest[2]) == (None, None)
     assert (first.cpu_mhz, first.probe_us, first.load, first.gpu) == (2000.0, 42.0, 1.5, None)
 
 
@@ -29,10 +28,9 @@ def test_a_gpu_is_looked_at_too():
             return GpuState(sm_mhz=1000, temperature_c=50, power_w=None, slowed_by=())
 
     watch = MachineWatch(Gpu())
-    watch.look(3)
-    assert watch.states[0].gpu.sm_mhz == 1000
+    assert watch.look(3).gpu.sm_mhz == 1000
 
 
 def test_a_cpu_has_no_gpu():
     assert gpu_of(torch.device("cpu")) is None
-    assert watch_of(torch.device("cpu")).states == []
+    assert watch_of(torch.device("cpu")).look(0).gpu is None

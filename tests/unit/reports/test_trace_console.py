@@ -8,7 +8,8 @@ from rich.console import Console
 
 from maskprof.analysis.ranks import compare_ranks
 from maskprof.analysis.trace_diff import diff
-from maskprof.reports.trace_console import new_console, print_diff, print_traces
+from maskprof.reports.consoles import stdout_console
+from maskprof.reports.trace_console import print_diff, print_traces
 from tests.support.trace_summaries import cpu_summary, gpu_summary, make_blocks, ranks_of_job, strange_summary
 
 SUMMARIES = {
@@ -125,7 +126,7 @@ def test_a_reader_that_went_away_is_left_to_the_command():
         def write(self, text):
             raise BrokenPipeError
 
-    console = new_console()
+    console = stdout_console(highlight=False)
     console.file = Gone()
     with pytest.raises(BrokenPipeError):
         print_traces(SUMMARIES["cpu"](), None, console, top=1)

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskprof.errors import ConfigError, ResultError
+from maskprof.results.circumstances import MachineState, Sitting, Warmup
 from maskprof.results.journal import Journal, read_journal
 from maskprof.results.schema import Failure
 from tests.support.results import make_configuration, make_sample
@@ -135,3 +136,75 @@ def test_resuming_where_nothing_is_starts_anew(tmp_path):
 def test_a_folder_that_is_not_there_is_named(tmp_path):
     with pytest.raises(ConfigError, match="absent"):
         Journal.create(tmp_path / "absent" / "journal.jsonl", FINGERPRINT)
+
+
+STATE = MachineState(round=0, cpu_mhz=None, probe_us=61.5, others_share=0.25, stolen_share=None, load=1.5)
+WARMUP = Warmup(rounds=2, changed_at=1, ended="settled", round_ms=(9.5, 3.25))
+
+
+def sitting(number, **known):
+    empty = {"environment": {"host": "here"}, "warmup": None, "states": ()}
+    return Sitting(number=number, **empty | known)
+
+
+def test_a_sitting_is_kept_as_far_as_it_came(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    for number in (1, 2, 3):
+        with Journal.resume(path, FINGERPRINT) as journal:
+            assert len(journal.contents.sittings) == number - 1
+            journal.add_sitting(sitting(number))
+            if number == 1:
+                # Killed while it warmed up.
+                continue
+            journal.add_warmup(WARMUP)
+            journal.add_state(STATE)
+            journal.add_sample(replace(SAMPLES[number], sitting=number))
+            if number == 2:
+                journal.add_state(replace(STATE, round=1))
+    contents = read_journal(path)
+    assert contents.sittings == (
+        sitting(1),
+        sitting(2, warmup=WARMUP, states=(STATE, replace(STATE, round=1))),
+        sitting(3, warmup=WARMUP, states=(STATE,)),
+    )
+    assert [sample.sitting for sample in contents.samples] == [2, 3]
+
+
+@given(cut=st.integers(min_value=0))
+@settings(max_examples=60, deadline=None)
+def test_a_sitting_cut_off_anywhere_can_be_gone_on_with(tmp_path_factory, cut):
+    path = tmp_path_factory.mktemp("cut") / "journal.jsonl"
+    with Journal.create(path, FINGERPRINT) as journal:
+        journal.add_sitting(sitting(1))
+        journal.add_warmup(WARMUP)
+        journal.add_state(STATE)
+    data = path.read_bytes()
+    path.write_bytes(data[: cut % len(data)])
+    with Journal.resume(path, FINGERPRINT) as journal:
+        before = journal.contents.sittings
+        journal.add_sitting(sitting(2))
+        journal.add_warmup(WARMUP)
+        journal.add_state(STATE)
+    whole = sitting(1, warmup=WARMUP, states=(STATE,))
+    assert before in [(), (sitting(1),), (replace(whole, states=()),), (whole,)]
+    assert read_journal(path).sittings == (*before, replace(whole, number=2))
+
+
+def test_a_journal_of_before_sittings_were_written_down(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    write(path, SAMPLES[:2])
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    for line in lines:
+        line.get("sample", {}).pop("sitting", None)
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    contents = read_journal(path)
+    assert (list(contents.samples), contents.sittings) == (SAMPLES[:2], ())
+
+
+def test_a_state_of_no_sitting_is_damage(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal.create(path, FINGERPRINT) as journal:
+        journal.add_state(STATE)
+        journal.add_sample(SAMPLES[0])
+    with pytest.raises(ResultError, match="line 2: no sitting has begun"):
+        read_journal(path)

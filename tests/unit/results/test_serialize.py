@@ -55,7 +55,12 @@ def test_round_trip_of_circumstances():
     warmup = Warmup(rounds=3, changed_at=1, ended="settled", round_ms=(9.5, 3.25, 3.0))
     result = replace(
         make_result(),
-        sittings=(Sitting(warmup=warmup, states=(state, replace(state, gpu=hot, load=None))),),
+        sittings=(
+            Sitting(warmup=warmup, states=(state, replace(state, gpu=hot, load=None))),
+            Sitting(
+                number=2, configuration="first-04-of-16", environment={"host": "é"}, warmup=None, states=()
+            ),
+        ),
         findings=(Finding(topic="load", is_warning=True, text="é", advice=""),),
     )
     assert there_and_back(result) == result
@@ -67,9 +72,20 @@ def test_results_of_before_circumstances_were_stored():
         for phase in ("prefill", "decode", "decode_per_token", "vision", "total"):
             del entry[phase]["effective_samples"]
     del document["sittings"], document["findings"]
+    for sample in document["all_samples"]:
+        del sample["sitting"]
     loaded = load_result(json.dumps(document), "result.json")
     assert (loaded.sittings, loaded.findings) == ((), ())
+    assert {sample.sitting for sample in loaded.samples} == {1}
     assert loaded.summary[0].prefill.effective_samples is None
+
+
+def test_sittings_of_before_they_were_numbered():
+    warmup = Warmup(rounds=1, changed_at=0, ended="settled", round_ms=(9.5,))
+    document = json.loads(dump_result(replace(make_result(), sittings=(Sitting(warmup=warmup, states=()),))))
+    for key in ("number", "configuration", "environment"):
+        del document["sittings"][0][key]
+    assert load_result(json.dumps(document), "result.json").sittings == (Sitting(warmup=warmup, states=()),)
 
 
 times = st.floats(min_value=0, max_value=1e9, allow_nan=False)

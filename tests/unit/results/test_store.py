@@ -64,3 +64,15 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
     store.result_path.write_bytes(b"\xff\xfe\x00")
     with pytest.raises(ResultError, match="cannot be read"):
         store.load()
+
+
+def test_a_folder_of_a_run_that_saved_no_result(tmp_path):
+    (tmp_path / "my run").mkdir()
+    (tmp_path / "my run" / "journal.jsonl").write_text("{}\n")
+    with pytest.raises(ResultError) as caught:
+        ResultStore(tmp_path / "my run").load()
+    assert str(caught.value) == (
+        f"{tmp_path}/my run holds no result: the run in it was ended before it saved one, or still goes on. What it "
+        "measured is in journal.jsonl: the same command with --resume saves it and goes on (maskprof run --resume "
+        f"--output_dir '{tmp_path}/my run', and what else it was given)"
+    )

@@ -132,6 +132,46 @@ def test_one_line_says_that_another_mask_recompiles(model, caplog):
     assert ["mask 0001" in record.message for record in caplog.records] == [True]
 
 
+def last_block_replaced(model):
+    model.model.layers[-1] = torch.compile(model.model.layers[-1], backend="eager")
+
+
+ALL_WAYS = [compiled_in_place, compiled_inside, compiled_block_by_block, last_block_replaced]
+
+
+@pytest.mark.parametrize("compile_it", ALL_WAYS)
+def test_a_model_compiled_after_the_wrapper_was_made_is_noticed(model, compile_it, caplog):
+    with caplog.at_level(logging.INFO, "maskprof.skipping"):
+        wrapper = BlockMaskWrapper(model, FIRST)
+        compile_it(model)
+        assert not caplog.records
+        wrapper.apply()
+        wrapper.remove()
+    assert ["mask 1100" in record.message for record in caplog.records] == [True]
+
+
+def test_what_is_compiled_inside_a_block_has_no_graph_of_the_mask(model, caplog):
+    for block in model.model.layers:
+        block.mlp.compile(backend="eager")
+    with caplog.at_level(logging.INFO, "maskprof.skipping"), BlockMaskWrapper(model, FIRST) as wrapper:
+        logits(model)
+        made = graphs()
+        wrapper.mask = ODD
+        logits(model)
+        assert graphs() == made
+    assert not caplog.records
+
+
+def test_a_change_of_mask_does_not_walk_through_the_model(model, monkeypatch):
+    def walked(*_args, **_kwargs):
+        raise AssertionError("walked through all modules")
+
+    with BlockMaskWrapper(model, FIRST) as wrapper:
+        monkeypatch.setattr(torch.nn.Module, "named_modules", walked)
+        wrapper.mask = ODD
+        wrapper.mask = FIRST
+
+
 @pytest.mark.parametrize("skip", ["mask", "splice", "remove"])
 def test_a_step_with_a_static_cache_is_one_graph(model, skip):
     def static():
