@@ -1,6 +1,9 @@
 """Which turns of traces are compared; what is made of them is asked in test_block_changes.py."""
 
+import pytest
+
 from maskprof.analysis.slower_blocks import compare_blocks
+from maskprof.errors import TraceError
 from tests.support.traces import TraceBuilder
 
 
