@@ -1,6 +1,9 @@
 """Which turns of traces are compared; what is made of them is asked in test_block_changes.py."""
 
+import pytest
+
 from maskprof.analysis.slower_blocks import compare_blocks
+from maskprof.errors import TraceError
 from tests.support.traces import TraceBuilder
 
 
@@ -66,5 +69,5 @@ def test_kernels_count_in_the_turn_that_launched_them_and_nothing_else_does(tmp_
 
 def test_traces_of_others_have_no_turns_and_are_refused_with_a_sentence(tmp_path):
     trace = TraceBuilder().op("aten::mm", 0, 10).launch(2, 1).kernel("gemm", 20, 5, 1).read(tmp_path)
-    with pytest.raises(TraceError, match="no turns of at least 4 active blocks.*ranges around blocks"):
+    with pytest.raises(TraceError, match=r"no turns of at least 4 active blocks.*ranges around blocks"):
         compare_blocks([trace], [trace])
