@@ -171,6 +171,23 @@ def test_a_departure_is_outside_the_interval_and_not_tiny():
     )
 
 
+@pytest.mark.parametrize(
+    ("line", "does"),
+    [
+        ((99.0, 101.0), True),
+        ((90.0, 104.5), True),
+        # They touch or overlap.
+        ((90.0, 105.0), False),
+        ((90.0, 107.0), False),
+        ((115.0, 120.0), False),
+        ((115.5, 120.0), True),
+    ],
+)
+def test_a_departure_is_one_from_the_interval_of_the_line(line, does):
+    found = Statistics(p50=110, p95=0, p99=0, mean=0, std=0, min=0, max=0, median_ci95=(105.0, 115.0))
+    assert departs(found, 100.0, line) is does
+
+
 def _bent(spread: float, count: int = 5) -> tuple[list, list]:
     """Summaries and samples of four depths, of which the second is 30 % above the line."""
     summaries, samples = [], []
