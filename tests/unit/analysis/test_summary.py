@@ -188,13 +188,14 @@ def test_a_departure_is_one_from_the_interval_of_the_line(line, does):
     assert departs(found, 100.0, line) is does
 
 
-def _bent(spread: float, count: int = 5) -> tuple[list, list]:
-    """Summaries and samples of four depths, of which the second is 30 % above the line."""
+def _bent(spread: float, count: int = 5, last: float | None = None) -> tuple[list, list]:
+    """Summaries and samples of four depths, of which the second is 30 % above the line; the `last` may scatter more."""
     summaries, samples = [], []
     for depth, factor in ((4, 1.0), (8, 1.3), (12, 1.0), (16, 1.0)):
         configuration = make_configuration(depth)
+        scatter = last if last is not None and depth == 16 else spread
         own = [
-            replace(s, prefill_ms=s.prefill_ms * factor * (1 + spread * (-1) ** (s.sample_id + depth // 4)))
+            replace(s, prefill_ms=s.prefill_ms * factor * (1 + scatter * (-1) ** (s.sample_id + depth // 4)))
             for s in [s for s in make_samples(configuration) if not s.reference][:count]
         ]
         summaries.append(summarize(configuration, own))
@@ -202,14 +203,18 @@ def _bent(spread: float, count: int = 5) -> tuple[list, list]:
     return summaries, samples
 
 
-def _departures(spread: float, count: int = 5) -> set[str]:
-    prefill = next(fit for fit in fit_lines(*_bent(spread, count)) if fit.phase == "prefill")
+def _departures(spread: float, count: int = 5, last: float | None = None) -> set[str]:
+    prefill = next(fit for fit in fit_lines(*_bent(spread, count, last)) if fit.phase == "prefill")
     return {name for name, _ in prefill.departures}
 
 
 def test_what_scatters_more_than_it_departs_is_not_said_to_depart():
     assert "first-08-of-16" in _departures(0.001)
     assert _departures(0.9) == set()
+
+
+def test_nothing_departs_from_a_line_that_is_not_known():
+    assert _departures(0.001, last=0.9) == set()
 
 
 def test_without_an_interval_no_departure_can_be_told():
