@@ -28,12 +28,12 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from maskprof import find_blocks, read_trace
-from maskprof.analysis.block_comparison import compare_blocks
+from maskprof.analysis.slower_blocks import compare_blocks
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import HostTimer
 from maskprof.models.presets import PRESETS, preset_config
 from maskprof.recording.session import record
-from maskprof.reports.comparison_tables import comparison_table, verdict
+from maskprof.reports.slower_blocks_table import comparison_table, verdict
 from maskprof.skipping.wrapper import BlockMaskWrapper
 from maskprof.stats import describe, paired_difference
 

@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from maskprof.analysis import analyze as analysis
-from maskprof.analysis import compare
+from maskprof.analysis import trace_diff
 from maskprof.errors import ConfigError, ResultError
 from maskprof.reports.cost_tables import closure_table
-from maskprof.reports.diff_tables import diff_subject, diff_tables
+from maskprof.reports.diff_tables import diff_subject, diff_tables, unchanged
 from maskprof.reports.findings import findings, warnings
 from maskprof.reports.fragment import fragment, picture
 from maskprof.reports.frames import (
@@ -109,7 +109,7 @@ class AnalyzedTrace(TraceSummary):
     __slots__ = ()
 
     def to_pandas(self, table: str | None = None) -> "pd.DataFrame":
-        """One of the tables `kernels`, `categories`, `operators`, `ranges`, `blocks`, `roofline`.
+        """One of the tables `kernels`, `categories`, `operators`, `ranges`, `blocks`, `block_work`, `roofline`.
 
         Without a name the kernels, or the operators of a trace without a device.
 
@@ -131,7 +131,8 @@ class AnalyzedTrace(TraceSummary):
     def _repr_html_(self) -> str:
         plots = trace_plots(self)
         tables = (*time_tables(self), *block_tables(self), *other_tables(self))
-        return fragment(trace_subject(self), self.headline, plots[:2], tables)
+        sentences = (*self.headline, self.no_blocks) if self.no_blocks else self.headline
+        return fragment(trace_subject(self), sentences, plots[:2], tables)
 
 
 class ComparedTraces(TraceDiff):
@@ -140,7 +141,7 @@ class ComparedTraces(TraceDiff):
     __slots__ = ()
 
     def to_pandas(self, table: str = "operators") -> "pd.DataFrame":
-        """One of the tables `phases`, `blocks`, `ranges`, `categories`, `operators`, `kernels`.
+        """One of the tables `phases`, `blocks`, `block_work`, `ranges`, `categories`, `operators`, `kernels`.
 
         Raises:
             ConfigError: there is no such table.
@@ -158,7 +159,7 @@ class ComparedTraces(TraceDiff):
 
     def _repr_html_(self) -> str:
         plots = diff_plots(self)
-        sentences = (*self.headline, *self.notes)
+        sentences = tuple(filter(None, (*self.headline, unchanged(self), *self.notes)))
         return fragment(
             "   ".join(diff_subject(self)), sentences, plots[:2], diff_tables(self, top=DEFAULT_TOP)
         )
@@ -194,7 +195,7 @@ def diff(
         TraceError: a file is no trace.
     """
     first, second = (side if isinstance(side, TraceSummary) else analyze(side) for side in (a, b))
-    return _as(ComparedTraces, compare.diff(first, second))
+    return _as(ComparedTraces, trace_diff.diff(first, second))
 
 
 def _as(kind: type[_Value], value: Any) -> _Value:

@@ -6,6 +6,7 @@ from maskprof.results.trace_summary import (
     BlockPhase,
     Blocks,
     BlockTime,
+    BlockWork,
     Breakdown,
     CategoryTime,
     DevicePeaks,
@@ -93,6 +94,31 @@ def make_device(kernels, *, memset_count=0, communication_us=0.0, idle_launch_us
     )
 
 
+# What a block calls on a machine without a device: (name, category, calls, us of all of them).
+ON_HOST = (
+    ("aten::addmm", "gemm", 3.0, 40.0),
+    ("aten::add", "elementwise", 6.0, 6.0),
+    ("aten::linear", "gemm", 3.0, 4.0),
+)
+
+
+def work_of(is_active: bool, scale: float, *, device: bool) -> tuple[BlockWork, ...]:
+    """A block's kernels; its memset where it is skipped; without a device its operators."""
+    if device and is_active:
+        return tuple(
+            BlockWork(name=name, kind="kernel", category=category, count=1.0, total_us=us * scale)
+            for name, category, us in IN_BLOCK
+        )
+    if device:
+        return (BlockWork(name="Memset (Device)", kind="memset", category="memset", count=1.0, total_us=2.0),)
+    if is_active:
+        return tuple(
+            BlockWork(name=name, kind="operator", category=category, count=count, total_us=us)
+            for name, category, count, us in ON_HOST
+        )
+    return (BlockWork(name="aten::add", kind="operator", category="elementwise", count=1.0, total_us=0.5),)
+
+
 def make_blocks(active, *, steps=4, device=True, source="ranges", told=True, note=None) -> Blocks:
     """Blocks in prefill (ten times as dear) and decode; a skipped one keeps 1.5 us on the host and a memset."""
 
@@ -113,6 +139,7 @@ def make_blocks(active, *, steps=4, device=True, source="ranges", told=True, not
             name=f"block.{number:02d}" if told else f"period {number}",
             active=is_active if told else None,
             categories=categories if is_active and device else (),
+            work=work_of(is_active, scale, device=device),
             **figures,
         )
 

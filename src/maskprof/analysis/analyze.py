@@ -1,6 +1,6 @@
 """The recipe: from the columns of a trace to everything that is said of it."""
 
-from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.blocks import no_blocks, search_blocks
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
 from maskprof.analysis.longest_gap import longest_gap
@@ -47,7 +47,8 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         scope = narrowed(trace, launches, within)
         scope_launches = link_launches(scope)
         against_peaks = roofline(scope, scope_launches, peaks)
-    blocks = find_blocks_in(scope, scope_launches)
+    search = search_blocks(scope, scope_launches)
+    blocks = search.blocks
     return TraceSummary(
         facts=facts,
         headline=headline(facts, whole, account, gap=gap, blocks=blocks, roofline=against_peaks),
@@ -56,4 +57,5 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         blocks=blocks,
         roofline=against_peaks,
         account=account,
+        no_blocks=no_blocks(search, has_modules=facts.modules),
     )

@@ -10,11 +10,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, sum_operators_in_blocks
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.kernel_categories import device_categories
 from maskprof.analysis.narrow import slices
-from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
+from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, BlockWork, CategoryTime
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
 from maskprof.traces.links import Launches, Nesting, innermost
@@ -81,19 +82,49 @@ def phases_of_turns(trace: Trace, launches: Launches, turns: HostTurns) -> tuple
     memsets stand beside them. A phase's `device_us` is of the kernels whose innermost step it is: those of a
     vision tower are not the prefill's. Turns outside all phases are in no figure.
     """
-    work = _work(trace, launches, turns)
     every_turn = turns.turns
-    return tuple(
-        _phase(
-            phase,
-            every_turn
-            if phase.ranges is None
-            else every_turn[np.isin(turns.phase[every_turn], phase.ranges)],
-            turns,
-            work,
-        )
+    inside = [
+        every_turn if phase.ranges is None else every_turn[np.isin(turns.phase[every_turn], phase.ranges)]
         for phase in turns.phases
+    ]
+    cells = _Cells.of(turns, inside)
+    work = _work(trace, launches, turns, cells)
+    return tuple(
+        _phase(phase, at, turns, work, first_cell=first)
+        for phase, at, first in zip(turns.phases, inside, cells.first, strict=True)
     )
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Cells:
+    """A number for each block of each phase: those of one phase follow one another by the blocks' numbers.
+
+    Attributes:
+        of_turn: of each turn, at its position in the nesting; -1 for other ranges; shape (ranges,).
+        first: the first cell of each phase.
+        count: how many there are.
+    """
+
+    of_turn: Int32s
+    first: list[int]
+    count: int
+
+    @classmethod
+    def of(cls, turns: HostTurns, inside: list[Int64s]) -> "_Cells":
+        of_turn = np.full(len(turns.turn), -1, dtype=np.int32)
+        first, count = [], 0
+        for at in inside:
+            numbers, block_of = np.unique(turns.block[at], return_inverse=True)
+            of_turn[at] = count + block_of
+            first.append(count)
+            count += len(numbers)
+        return cls(of_turn=of_turn, first=first, count=count)
+
+    def of_range(self, turns: HostTurns) -> Int32s:
+        """The cell of what lies inside each range, or -1; shape (ranges,)."""
+        if not len(turns.turn):
+            return self.of_turn
+        return np.where(turns.turn >= 0, self.of_turn[turns.turn], -1)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -104,6 +135,7 @@ class _Work:
         step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
         kernels_in_turns: of kernels launched inside a turn, in pieces: which turn's, a code of `categories`, the
             duration in nanoseconds.
+        by_name: what was done inside each block of each phase.
         has_device: whether the trace has device events at all.
     """
 
@@ -119,10 +151,11 @@ class _Work:
     bubble_us: Floats
     kernels_in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]]
     categories: tuple[str, ...]
+    by_name: BlockWorkSums
     has_device: bool
 
 
-def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
+def _work(trace: Trace, launches: Launches, turns: HostTurns, cells: _Cells) -> _Work:
     events, count = trace.events, len(turns.turn)
     skipped = turns.turns
     skipped = skipped[turns.active[skipped] == 0]
@@ -139,6 +172,13 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
     us = {name: np.zeros(count) for name in ("kernels", "step_kernels", "copies")}
     kernels, copies = np.zeros((2, count), dtype=np.int64)
     all_kernel_us = 0.0
+    has_device = len(launches.device_rows) > 0
+    cell_of_range = cells.of_range(turns)
+    if has_device:
+        labels = WorkLabels.of_device(trace, launches.device_rows, category)
+        by_name = BlockWorkSums(cells.count, labels)
+    else:
+        by_name = sum_operators_in_blocks(trace, turns.nesting, cell_of_range, cells.count, turns.ours)
     in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]] = []
     for piece in slices(len(launches.device_rows), _PIECE):
         rows, launch = launches.device_rows[piece], launches.launch_rows[piece]
@@ -155,6 +195,10 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
         copies += _counts(turn[~is_kernel], count)
         chosen = is_kernel & (turn >= 0)
         in_turns.append((turn[chosen].astype(np.int32), category[piece][chosen], events.dur_ns[rows[chosen]]))
+        owned = np.flatnonzero(turn >= 0)
+        one = np.ones(len(owned), dtype=np.int64)
+        label = labels.of_events(trace, rows[owned])
+        by_name.add(cell_of_range[turn[owned]], label, one, events.dur_ns[rows[owned]])
     del category
     return _Work(
         host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
@@ -169,7 +213,8 @@ def _work(trace: Trace, launches: Launches, turns: HostTurns) -> _Work:
         bubble_us=bubble_us,
         kernels_in_turns=in_turns,
         categories=names,
-        has_device=len(launches.device_rows) > 0,
+        by_name=by_name,
+        has_device=has_device,
     )
 
 
@@ -193,8 +238,8 @@ def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64
     return np.where(inside >= 0, turns.turn[inside], -1), np.where(inside >= 0, turns.phase[inside], -1)
 
 
-def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> BlockPhase:
-    """One phase, with its blocks' turns at the positions `inside`."""
+def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work, *, first_cell: int) -> BlockPhase:
+    """One phase, with its blocks' turns at the positions `inside`, and their cells from `first_cell` on."""
     numbers, block_of = np.unique(turns.block[inside], return_inverse=True)
     counts, category_us = _by_category(inside, block_of, len(numbers), work)
     device_us = outside_us = None
@@ -217,6 +262,7 @@ def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work) -> B
                 work,
                 steps=phase.steps,
                 categories=category_times(work.categories, counts[at], category_us[at], phase.steps),
+                by_name=work.by_name.of(first_cell + at, phase.steps),
             )
             for at, number in enumerate(numbers)
         ),
@@ -249,6 +295,7 @@ def _block(
     *,
     steps: int,
     categories: tuple[CategoryTime, ...],
+    by_name: tuple[BlockWork, ...],
 ) -> BlockTime:
     """One block over its turns at the positions `at`."""
     said = turns.active[at]
@@ -271,6 +318,7 @@ def _block(
         operator_count=per_step(work.operators),
         bubble_us=per_step(work.bubble_us) if work.has_device and active is False else None,
         categories=categories,
+        work=by_name,
     )
 
 

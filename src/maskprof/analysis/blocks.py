@@ -11,13 +11,28 @@ from maskprof.results.trace_summary import Blocks
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import Launches
 
+_OURS = "maskprof's ranges (maskprof run, or BlockMaskWrapper(model, mask, ranges=True))"
+# PyTorch's with_modules=True names modules of TorchScript alone.
+_MODULES = "the profiler's module ranges (with_stack=True)"
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class BlockSearch:
-    """What was found, and where nothing was: why not, in a sentence."""
+    """What was found, and where nothing was: why not, in words that make a sentence with a full stop."""
 
     blocks: Blocks | None
     reason: str | None = None
+
+
+def no_blocks(search: BlockSearch, *, has_modules: bool) -> str | None:
+    """Where no blocks were found: why, and how to record a trace that shows them; else None.
+
+    `has_modules` says whether the trace has module ranges, so that recording them once more is no way out.
+    """
+    if search.blocks is not None:
+        return None
+    ways = _OURS if has_modules else f"{_OURS} or with {_MODULES}"
+    return f"No blocks: {search.reason}. To see time block by block, record with {ways}."
 
 
 def find_blocks_in(trace: Trace, launches: Launches) -> Blocks | None:

@@ -1,9 +1,11 @@
 """Blocks from kernels alone: the stretch that repeats, in traces of anybody, replayed graphs among them."""
 
+from collections.abc import Callable
+
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_turns import category_times
+from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, kernel_categories_of
 from maskprof.analysis.kernel_categories import device_categories
 from maskprof.analysis.kernel_order import KernelOrder
 from maskprof.analysis.periods import Pattern, Repetition, find_repetition
@@ -33,22 +35,34 @@ def blocks_from_period(trace: Trace, launches: Launches) -> Blocks | str:
         return work
     found = find_repetition(work.sequence)
     if isinstance(found, str):
-        return f"no blocks could be told from the order of kernels: {found}"
-    category = category[work.events]
+        return f"the order of kernels does not tell them: {found}"
+    rows = launches.device_rows[work.events]
+    labels = WorkLabels.of_device(trace, rows, category[work.events])
+    label = labels.of_events(trace, rows)
+    dur_ns = trace.events.dur_ns[rows]
+
+    def by_name(block: Int64s, blocks: int) -> BlockWorkSums:
+        sums = BlockWorkSums(blocks, labels)
+        sums.add(block, label, np.ones(len(label), dtype=np.int64), dur_ns)
+        return sums
+
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(
         source="period",
         phases=tuple(
-            _phase(name, pattern, work, category, table)
-            for name, pattern in zip(names, found.patterns, strict=True)
+            _phase(name, pattern, work, by_name) for name, pattern in zip(names, found.patterns, strict=True)
         ),
         note=_note(found, work),
     )
 
 
 def _phase(
-    name: str, pattern: Pattern, work: KernelOrder, category: NDArray[np.int8], table: tuple[str, ...]
+    name: str,
+    pattern: Pattern,
+    work: KernelOrder,
+    by_name: Callable[[Int64s, int], BlockWorkSums],
 ) -> BlockPhase:
+    """One phase; `by_name` gives the sums of what is in blocks, from the block of each event or -1."""
     steps, blocks = pattern.borders.shape[0], pattern.borders.shape[1] - 1
     # Position of each event's stretch among all blocks of all steps, -1 outside.
     stretch = work.stretches(pattern.borders[:, :-1].ravel(), pattern.borders[:, 1:].ravel())
@@ -63,10 +77,8 @@ def _phase(
     device_us, kernel_count = per_block(kernels, work.time_us), per_block(kernels)
     copy_us, copy_count = per_block(copies, work.time_us), per_block(copies)
     launch_count = _launches(work, stretch, blocks) / steps
-    cell = block[kernels] * len(table) + category[kernels]
-    cells = blocks, len(table)
-    category_count = np.bincount(cell, minlength=blocks * len(table)).reshape(cells)
-    category_us = np.bincount(cell, work.time_us[kernels], minlength=blocks * len(table)).reshape(cells)
+    sums = by_name(block, blocks)
+    done = [sums.of(number, steps) for number in range(blocks)]
     kernel_time = np.cumsum(np.append(0.0, np.where(work.is_kernel, work.time_us, 0.0)))
     # What other streams do before the first kernel is the first step's.
     reach = np.where(pattern.reach > 0, work.placed(pattern.reach), 0)
@@ -90,7 +102,8 @@ def _phase(
                 copy_count=copy_count[number],
                 operator_count=0.0,
                 bubble_us=None,
-                categories=category_times(table, category_count[number], category_us[number], steps),
+                categories=kernel_categories_of(done[number]),
+                work=done[number],
             )
             for number in range(blocks)
         ),

@@ -3,11 +3,10 @@
 Nothing is said that the figures beside it do not show: where a trace cannot tell, the sentence says so.
 """
 
-import re
 from collections.abc import Iterable
 
-from maskprof.analysis.kernel_categories import kernel_head
 from maskprof.analysis.longest_gap import LongestGap
+from maskprof.kernel_names import short_names
 from maskprof.results.trace_summary import (
     Blocks,
     Breakdown,
@@ -65,7 +64,7 @@ _WORTH_SAYING = 0.05
 _UNCLASSIFIED_PCT = 3.0
 _LISTED = 3
 _TOP = 0.25
-_LONGEST_NAME = 48
+_LONGEST_NAME = 72
 
 
 def headline(
@@ -341,11 +340,7 @@ def _words(category: str) -> str:
 
 
 def _short(name: str) -> str:
-    head = kernel_head(name)
-    if head.startswith("cutlass::") and "<" in name:
-        # The wrapper's name says nothing; its argument is the kernel.
-        head = re.split(r"[<>(,]", name)[1]
-    return head if len(head) <= _LONGEST_NAME else f"{head[: _LONGEST_NAME - 3]}..."
+    return short_names([name], _LONGEST_NAME)[0]
 
 
 def _count(number: int, noun: str) -> str:

@@ -56,9 +56,9 @@ def sum_operators(trace: Trace, axis: HostAxis, rows: Int32s, ranges: HostRanges
     whole = PairSums(rows=1, codes=len(names), weights=3)
     by_range = PairSums(rows=len(ranges), codes=len(names), weights=3)
     of_call = np.full(len(calls), -1, dtype=np.int32)
-    for window in _windows(trace, axis, rows):
+    for window in windows(trace, axis, rows):
         code = code_of_name[trace.events.name[window.rows]]
-        weights = _weights(window)
+        weights = weights_of(window)
         whole.add(np.zeros(len(code), dtype=np.int8), code, *weights)
         _add_to_ranges(by_range, ranges, window, code, weights)
         _find_callers(of_call, calls, window, code)
@@ -72,7 +72,7 @@ def sum_operators(trace: Trace, axis: HostAxis, rows: Int32s, ranges: HostRanges
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Window:
+class Window:
     """Operators by key, outer before inner; the first `carried` began in an earlier window and still run.
 
     It holds all operators of keys `start` to `stop`. `parents` are positions, or -1.
@@ -88,7 +88,8 @@ class _Window:
     carried: int
 
 
-def _windows(trace: Trace, axis: HostAxis, rows: Int32s) -> Iterator[_Window]:
+def windows(trace: Trace, axis: HostAxis, rows: Int32s) -> Iterator[Window]:
+    """The operators in `rows`, thread by thread, in windows of bounded size."""
     for group in range(axis.groups):
         chosen = rows if axis.groups == 1 else rows[axis.group_of(rows) == group]
         keys = axis.keys(chosen)
@@ -121,7 +122,7 @@ class _Carried:
         return cls(rows=empty, key=empty, end=empty)
 
     @classmethod
-    def from_window(cls, window: _Window) -> "_Carried":
+    def from_window(cls, window: Window) -> "_Carried":
         open_still = window.end >= window.stop
         return cls(rows=window.rows[open_still], key=window.key[open_still], end=window.end[open_still])
 
@@ -141,14 +142,14 @@ def _edges(keys: Int64s) -> Int64s:
 
 def _window(
     trace: Trace, carried: _Carried, new: Int64s, key: Int64s, *, place: tuple[int, int, int]
-) -> _Window:
+) -> Window:
     duration = np.maximum(trace.events.dur_ns[new].astype(np.int64, copy=False), 0)
     if np.any(key[1:] <= key[:-1]):
         order = np.lexsort((-duration, key))
         new, key, duration = new[order], key[order], duration[order]
     rows = np.concatenate((carried.rows, new))
     end = np.concatenate((carried.end, key + duration))
-    return _Window(
+    return Window(
         group=place[0],
         start=place[1],
         stop=place[2],
@@ -176,7 +177,7 @@ def _parents(end: Int64s) -> Int32s:
     return parents
 
 
-def _weights(window: _Window) -> tuple[Int64s, Int64s, Int64s]:
+def weights_of(window: Window) -> tuple[Int64s, Int64s, Int64s]:
     """What each operator adds: to count, total and self time. Carried ones only lose what is inside them."""
     duration = window.end - window.key
     duration[: window.carried] = 0
@@ -188,7 +189,7 @@ def _weights(window: _Window) -> tuple[Int64s, Int64s, Int64s]:
 
 
 def _add_to_ranges(
-    sums: PairSums, ranges: HostRanges, window: _Window, code: Int32s, weights: tuple[Int64s, ...]
+    sums: PairSums, ranges: HostRanges, window: Window, code: Int32s, weights: tuple[Int64s, ...]
 ) -> None:
     chosen = np.flatnonzero(
         (ranges.group == window.group) & (ranges.start_key < window.stop) & (ranges.end_key > window.key[0])
@@ -200,7 +201,7 @@ def _add_to_ranges(
         sums.add(ranges.name[chosen[pairs.owner]], code[at], *(weight[at] for weight in weights))
 
 
-def _find_callers(of_call: Int32s, calls: Calls, window: _Window, code: Int32s) -> None:
+def _find_callers(of_call: Int32s, calls: Calls, window: Window, code: Int32s) -> None:
     first, last = calls.group_bounds[window.group], calls.group_bounds[window.group + 1]
     keys = calls.key[first:last]
     lower, upper = np.searchsorted(keys, (window.start, window.stop)) + first

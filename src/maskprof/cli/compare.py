@@ -29,7 +29,7 @@ def run(args: argparse.Namespace) -> int:
     Raises:
         TraceError: a side has no traces, or they cannot be compared.
     """
-    from maskprof.analysis.block_comparison import compare_blocks  # noqa: PLC0415
+    from maskprof.analysis.slower_blocks import compare_blocks  # noqa: PLC0415
     from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
 
     sides = [[read_trace(path) for path in find_traces(side)] for side in (args.before, args.after)]
@@ -38,8 +38,8 @@ def run(args: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(asdict(comparison), indent=2) + "\n")
         return 0
 
-    from maskprof.reports.comparison_tables import comparison_table, verdict  # noqa: PLC0415
     from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
+    from maskprof.reports.slower_blocks_table import comparison_table, verdict  # noqa: PLC0415
     from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
     console = stdout_console()

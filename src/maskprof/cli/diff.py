@@ -42,7 +42,7 @@ def run(args: argparse.Namespace) -> int:
         TraceError: a trace cannot be read, or a directory holds none or several.
     """
     # Imported here: numpy is not needed to say which flags there are.
-    from maskprof.analysis.compare import Threshold, diff  # noqa: PLC0415
+    from maskprof.analysis.trace_diff import Threshold, diff  # noqa: PLC0415
 
     if args.a == args.b == "-":
         raise ConfigError("A and B cannot both be stdin: give one of them as a file")

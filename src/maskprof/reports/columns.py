@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
+from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.layout import Column
 from maskprof.results.schema import Configuration, RunResult, Statistics
@@ -42,7 +43,7 @@ def identity_columns(configurations: Sequence[Configuration], result: RunResult)
         Column(
             key="name",
             title="\nconfiguration",
-            cells=tuple(units.shorten(name, NAME_WIDTH) for name in names),
+            cells=tuple(cut_middle(name, NAME_WIDTH) for name in names),
             justify="left",
             rank=13 if count_tells or cells_tell else 0,
             role="name",

@@ -13,8 +13,8 @@ Row = dict[str, Any]
 
 _PHASES = ("vision", "prefill", "decode", "decode_per_token", "total")
 RUN_TABLES = ("summary", "samples", "blocks", "skipping", "fits", "knob_fits", "failures")
-TRACE_TABLES = ("kernels", "categories", "operators", "ranges", "blocks", "roofline")
-DIFF_TABLES = ("phases", "blocks", "ranges", "categories", "operators", "kernels")
+TRACE_TABLES = ("kernels", "categories", "operators", "ranges", "blocks", "block_work", "roofline")
+DIFF_TABLES = ("phases", "blocks", "block_work", "ranges", "categories", "operators", "kernels")
 
 
 def run_rows(result: RunResult, table: str) -> list[Row]:
@@ -40,9 +40,17 @@ def trace_rows(summary: TraceSummary, table: str) -> list[Row]:
         case "blocks":
             phases = summary.blocks.phases if summary.blocks is not None else ()
             return [
-                {"phase": phase.phase} | _flat(block, but=("categories",))
+                {"phase": phase.phase} | _flat(block, but=("categories", "work"))
                 for phase in phases
                 for block in phase.blocks
+            ]
+        case "block_work":
+            phases = summary.blocks.phases if summary.blocks is not None else ()
+            return [
+                {"phase": phase.phase, "block": block.block} | _flat(work)
+                for phase in phases
+                for block in phase.blocks
+                for work in block.work
             ]
         case "roofline":
             return [_flat(row) for row in (summary.roofline.rows if summary.roofline is not None else ())]
@@ -54,6 +62,13 @@ def diff_rows(diff: TraceDiff, table: str) -> list[Row]:
     """The rows of one of `DIFF_TABLES`."""
     if table == "blocks":
         return [{"phase": phase} | _diff_row(row) for phase, rows in diff.blocks.items() for row in rows]
+    if table == "block_work":
+        return [
+            {"phase": phase, "block": row.key} | _diff_row(work)
+            for phase, rows in diff.blocks.items()
+            for row in rows
+            for work in row.work
+        ]
     return [_diff_row(row) for row in getattr(diff, table)]
 
 
@@ -114,7 +129,7 @@ def _identity(configuration: Configuration) -> Row:
 
 
 def _diff_row(row: Any) -> Row:
-    return _flat(row) | {"delta_us": row.delta_us}
+    return _flat(row, but=("work",)) | {"delta_us": row.delta_us}
 
 
 def _flat(value: Any, but: Sequence[str] = ()) -> Row:

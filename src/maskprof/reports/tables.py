@@ -1,6 +1,7 @@
 """A result as tables of text, shared by every report: latency, overhead, closure, fits, failures."""
 
 from maskprof.config.knobs import Knobs, varying_knobs
+from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.columns import (
     KNOB_LABELS,
@@ -173,7 +174,7 @@ def failure_table(result: RunResult) -> Table | None:
     if not result.failures:
         return None
     failures = result.failures
-    names = tuple(units.shorten(failure.configuration, NAME_WIDTH) for failure in failures)
+    names = tuple(cut_middle(failure.configuration, NAME_WIDTH) for failure in failures)
     errors = tuple(" ".join(failure.error.split()) for failure in failures)
     return Table(
         title=f"Failed: {units.count(len(failures), 'configuration')}",

@@ -3,9 +3,9 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
+from maskprof.kernel_names import cut_middle, short_names
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
-from maskprof.reports.kernel_names import short_names
 from maskprof.reports.layout import Column
 
 # Each width of a name and its rank: a name shrinks to 44 before any other column goes, below that after those
@@ -29,7 +29,7 @@ Shorten = Callable[[Sequence[str], int], Sequence[str]]
 
 def plain_names(names: Sequence[str], width: int) -> tuple[str, ...]:
     """Each name at most `width` characters long; its middle goes."""
-    return tuple(units.shorten(name, width) for name in names)
+    return tuple(cut_middle(name, width) for name in names)
 
 
 def name_columns(

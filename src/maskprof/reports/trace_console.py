@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.text import Text
 
 from maskprof.reports import units
-from maskprof.reports.diff_tables import diff_subject, diff_tables
+from maskprof.reports.diff_tables import diff_subject, diff_tables, unchanged
 from maskprof.reports.escapes import visible
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import Table, with_texts
@@ -46,6 +46,9 @@ def print_trace(summary: TraceSummary, console: Console, *, top: int) -> None:
         console.print()
     for line in lines:
         print_paragraph(line, console, style="cyan" if line.startswith("blocks") else "dim")
+    if summary.no_blocks:
+        console.print()
+        print_paragraph(visible(summary.no_blocks), console, style="cyan")
     print_tables((*block_tables(summary), *other_tables(summary, top=top)), console)
 
 
@@ -55,7 +58,7 @@ def print_diff(diff: TraceDiff, console: Console, *, top: int) -> None:
         _print_line(line, console)
     print_paragraph(" ".join(map(visible, diff.headline)), console, style="bold green")
     print_tables(diff_tables(diff, top=top), console)
-    for note in diff.notes:
+    for note in filter(None, (unchanged(diff), *diff.notes)):
         print_paragraph(visible(note), console, style="dim")
 
 

@@ -11,14 +11,30 @@ from dataclasses import asdict, fields
 from typing import Any
 
 from maskprof.reports.escapes import csv_name
-from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, TraceDiff
-from maskprof.results.trace_summary import BlockTime, DeviceTime, LaunchFacts, RooflineRow, TraceSummary
+from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, SkippedChange, TraceDiff
+from maskprof.results.trace_summary import (
+    BlockTime,
+    BlockWork,
+    DeviceTime,
+    LaunchFacts,
+    RooflineRow,
+    TraceSummary,
+)
 
 _SUMMARY = ("events", "span_us")
 _DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_us", "idle_pct")
 _LAUNCHES = tuple(field.name for field in fields(LaunchFacts))
-_BLOCK = tuple(field.name for field in fields(BlockTime) if field.name != "categories")
+_BLOCK = tuple(field.name for field in fields(BlockTime) if field.name not in ("categories", "work"))
+_WORK = tuple(field.name for field in fields(BlockWork))
 _ROOFLINE = tuple(field.name for field in fields(RooflineRow))
+_SKIPPED = (
+    "inside_count",
+    "inside_us",
+    "elsewhere_count",
+    "elsewhere_us",
+    "whole_count",
+    "whole_us",
+)
 _RANK = tuple(field.name for field in fields(RankRow) if field.name not in ("rank", "path"))
 
 Rows = Iterable[Sequence[Any]]
@@ -105,6 +121,7 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             ),
         ),
         "blocks": (("source", "phase", "steps", *_BLOCK), of_each(_block_rows)),
+        "block_work": (("phase", "block", *_WORK), of_each(_block_work_rows)),
         "roofline": (_ROOFLINE, of_each(_roofline_rows)),
         "ranks": (
             ("straggler", *_RANK),
@@ -138,24 +155,22 @@ def diff_csvs(diff: TraceDiff) -> dict[str, str]:
                 ("phase", "block", *head),
                 [[csv_name(phase), *_diff_row(row)] for phase, rows in diff.blocks.items() for row in rows],
             ),
-            "skipped": (
-                (
-                    "category",
-                    "inside_count",
-                    "inside_us",
-                    "elsewhere_count",
-                    "elsewhere_us",
-                    "whole_count",
-                    "whole_us",
-                ),
+            "block_work": (
+                ("phase", "block", "name", *head),
                 [
-                    (
-                        csv_name(row.category),
-                        *(row.inside_count, row.inside_us, row.elsewhere_count, row.elsewhere_us),
-                        *(row.whole_count, row.whole_us),
-                    )
-                    for row in diff.skipped
+                    [csv_name(phase), row.key, *_diff_row(work)]
+                    for phase, rows in diff.blocks.items()
+                    for row in rows
+                    for work in row.work
                 ],
+            ),
+            "skipped": (
+                ("category", *_SKIPPED),
+                [(csv_name(row.category), *_skipped_figures(row)) for row in diff.skipped],
+            ),
+            "skipped_kernels": (
+                ("name", *_SKIPPED),
+                [(csv_name(row.name), *_skipped_figures(row)) for row in diff.skipped_kernels],
             ),
             "ranges": table("range", diff.ranges),
             "categories": table("category", diff.categories),
@@ -207,6 +222,15 @@ def _block_rows(summary: TraceSummary) -> Rows:
             yield [source, csv_name(phase.phase), phase.steps, *named]
 
 
+def _block_work_rows(summary: TraceSummary) -> Rows:
+    for phase in summary.blocks.phases if summary.blocks is not None else ():
+        for block in phase.blocks:
+            for work in block.work:
+                values = asdict(work).values()
+                named = [csv_name(value) if isinstance(value, str) else value for value in values]
+                yield [csv_name(phase.phase), block.block, *named]
+
+
 def _roofline_rows(summary: TraceSummary) -> Rows:
     for row in summary.roofline.rows if summary.roofline is not None else ():
         values = asdict(row).values()
@@ -216,6 +240,10 @@ def _roofline_rows(summary: TraceSummary) -> Rows:
 def _diff_row(row: DiffRow) -> list[Any]:
     counts = (int(count) if count.is_integer() else count for count in (row.count_a, row.count_b))
     return [csv_name(row.key), row.status, *counts, row.us_a, row.us_b, row.delta_us]
+
+
+def _skipped_figures(row: SkippedChange) -> Iterable[Any]:
+    return (getattr(row, name) for name in _SKIPPED)
 
 
 def _cell(value: Any) -> Any:

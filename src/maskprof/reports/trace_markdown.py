@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from maskprof.reports.diff_tables import diff_subject, diff_tables
+from maskprof.reports.diff_tables import diff_subject, diff_tables, unchanged
 from maskprof.reports.escapes import markdown
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import to_markdown
@@ -27,6 +27,7 @@ def traces_to_markdown(summaries: Sequence[TraceSummary], ranks: RankComparison 
         ]
         parts += [to_markdown(table).rstrip() for table in time_tables(summary, top=top)]
         parts.append(_fenced(flame(summary.blocks, _FLAME_WIDTH)))
+        parts.append(markdown(summary.no_blocks or ""))
         rest = (*block_tables(summary), *other_tables(summary, top=top))
         parts += [to_markdown(table).rstrip() for table in rest]
     return _joined(parts)
@@ -36,7 +37,7 @@ def diff_to_markdown(diff: TraceDiff, *, top: int) -> str:
     """Two traces side by side."""
     parts = ["# Two traces", *map(markdown, diff_subject(diff)), markdown(" ".join(diff.headline))]
     parts += [to_markdown(table).rstrip() for table in diff_tables(diff, top=top)]
-    parts.append(markdown(" ".join(diff.notes)))
+    parts.append(markdown(" ".join(filter(None, (unchanged(diff), *diff.notes)))))
     return _joined(parts)
 
 

@@ -124,14 +124,6 @@ def mask_cells(active: Sequence[bool], *, ascii_only: bool = False, max_cells: i
     return to_ascii(cells) if ascii_only else cells
 
 
-def shorten(text: str, width: int) -> str:
-    """At most `width` characters; what goes is taken from the middle, since both ends of a name tell."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
-
-
 def count(value: int, noun: str) -> str:
     """`1 block`, `2 blocks`."""
     return f"{value} {noun}" if value == 1 else f"{value} {noun}s"

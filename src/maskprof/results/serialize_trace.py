@@ -9,7 +9,14 @@ from dataclasses import asdict
 from typing import Any
 
 from maskprof.results.jsonvalues import to_text
-from maskprof.results.trace_comparison import DiffRow, RankComparison, RankRow, TraceDiff
+from maskprof.results.trace_comparison import (
+    BlockDiffRow,
+    DiffRow,
+    RankComparison,
+    RankRow,
+    SkippedChange,
+    TraceDiff,
+)
 from maskprof.results.trace_summary import (
     BlockPhase,
     Blocks,
@@ -61,6 +68,7 @@ def summary_entry(summary: TraceSummary, rank: RankRow | None = None) -> dict[st
         **whole,
         "ranges": {found.name: _range_entry(found) for found in summary.ranges},
         "blocks": None if summary.blocks is None else _blocks_entry(summary.blocks),
+        "no_blocks": summary.no_blocks,
         "roofline": None if summary.roofline is None else _roofline_entry(summary.roofline),
         "rank": None if rank is None else asdict(rank),
         "account": asdict(summary.account),
@@ -75,17 +83,15 @@ def diff_entry(diff: TraceDiff) -> dict[str, Any]:
         "b": _facts_entry(diff.b),
         "headline": list(diff.headline),
         "phases": [_diff_row_entry(row) for row in diff.phases],
-        "blocks": {phase: [_diff_row_entry(row) for row in rows] for phase, rows in diff.blocks.items()},
+        "blocks": {phase: [_block_diff_entry(row) for row in rows] for phase, rows in diff.blocks.items()},
         "ranges": [_diff_row_entry(row) for row in diff.ranges],
         "categories": [_diff_row_entry(row) for row in diff.categories],
         "operators": [_diff_row_entry(row) for row in diff.operators],
         "kernels": [_diff_row_entry(row) for row in diff.kernels],
         "skipped_only_in_a": list(diff.skipped_only_in_a),
         "skipped_only_in_b": list(diff.skipped_only_in_b),
-        "skipped": [
-            {**asdict(row), "elsewhere_count": row.elsewhere_count, "elsewhere_us": row.elsewhere_us}
-            for row in diff.skipped
-        ],
+        "skipped": [_skipped_entry(row) for row in diff.skipped],
+        "skipped_kernels": [_skipped_entry(row) for row in diff.skipped_kernels],
         "notes": list(diff.notes),
     }
 
@@ -193,11 +199,19 @@ def _phase_entry(phase: BlockPhase) -> dict[str, Any]:
 
 
 def _block_entry(block: BlockTime) -> dict[str, Any]:
-    return {**asdict(block), "categories": [_category_entry(category) for category in block.categories]}
+    return asdict(block)
 
 
 def _roofline_entry(roofline: Roofline) -> dict[str, Any]:
     return asdict(roofline)
+
+
+def _skipped_entry(row: SkippedChange) -> dict[str, Any]:
+    return {**asdict(row), "elsewhere_count": row.elsewhere_count, "elsewhere_us": row.elsewhere_us}
+
+
+def _block_diff_entry(row: BlockDiffRow) -> dict[str, Any]:
+    return {**_diff_row_entry(row), "work": [_diff_row_entry(work) for work in row.work]}
 
 
 def _diff_row_entry(row: DiffRow) -> dict[str, Any]:

@@ -35,15 +35,25 @@ class DiffRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class SkippedRow:
-    """One category of device work, where blocks run in one of two traces only; figures are B's minus A's.
+class BlockDiffRow(DiffRow):
+    """One block in one phase of two traces.
+
+    `work` is what it does on either side, by name: kernels, copies and memsets, or operators where the traces have no
+    device. Per step like the block's own figures; the largest change of time first.
+    """
+
+    work: tuple[DiffRow, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedChange:
+    """What became less or more, where blocks run in one of two traces only; figures are B's minus A's.
 
     Attributes:
         inside_count, inside_us: inside those blocks, over all steps.
         whole_count, whole_us: in the whole traces. Where both are the same, nothing else changed.
     """
 
-    category: str
     inside_count: int
     inside_us: float
     whole_count: int
@@ -59,18 +69,35 @@ class SkippedRow:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedRow(SkippedChange):
+    """The change of one category of device work."""
+
+    category: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SkippedKernel(SkippedChange):
+    """The change of one kernel; of one operator where the traces have no device (`us` is self time)."""
+
+    name: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceDiff:
     """Two traces side by side: what is in A, what is in B.
 
     Attributes:
         headline: in words, what changed.
         phases: by order in A.
-        blocks: per phase, by number.
+        blocks: per phase, by number; each with its work by name.
         ranges: those of users, numbers of steps in their names left out; by order in A.
         categories, operators, kernels: complete, the largest change of time first.
-        skipped_only_in_a, skipped_only_in_b: numbers of blocks.
+        skipped_only_in_a, skipped_only_in_b: numbers of blocks that run on the other side alone: skipped here, or
+            taken out so that nothing is seen of them.
         skipped: what went with those blocks and what changed elsewhere, the largest part of theirs first; empty
             where a side has no device, or other numbers of steps.
+        skipped_kernels: the same kernel by kernel (without a device, operator by operator), of all whose number
+            changed. Where each one's change is inside those blocks, exactly their kernels are gone.
         notes: sentences on what a comparison has to mind, among them when two times count as the same.
     """
 
@@ -78,7 +105,7 @@ class TraceDiff:
     b: TraceFacts
     headline: tuple[str, ...]
     phases: tuple[DiffRow, ...]
-    blocks: dict[str, tuple[DiffRow, ...]] = field(default_factory=dict)
+    blocks: dict[str, tuple[BlockDiffRow, ...]] = field(default_factory=dict)
     ranges: tuple[DiffRow, ...] = ()
     categories: tuple[DiffRow, ...] = ()
     operators: tuple[DiffRow, ...] = ()
@@ -86,6 +113,7 @@ class TraceDiff:
     skipped_only_in_a: tuple[int, ...] = ()
     skipped_only_in_b: tuple[int, ...] = ()
     skipped: tuple[SkippedRow, ...] = ()
+    skipped_kernels: tuple[SkippedKernel, ...] = ()
     notes: tuple[str, ...] = ()
 
 

@@ -13,6 +13,9 @@ BlockSource = Literal["ranges", "modules", "annotations", "period"]
 """How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
 list of blocks, by a repeating sequence of kernels."""
 
+WorkKind = Literal["kernel", "copy", "memset", "operator"]
+"""What a block's work is: an event of the device, or, in a trace without one, an operator."""
+
 Bound = Literal["compute", "memory", "launch", "unknown"]
 
 
@@ -201,6 +204,20 @@ class RangeTime:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class BlockWork:
+    """All of one name that a block did, as means per step: device events, or operators where there is no device.
+
+    `total_us` is device time, of operators self time. `category` is as in `KernelTime` and `OperatorTime`.
+    """
+
+    name: str
+    kind: WorkKind
+    category: str
+    count: float
+    total_us: float
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class BlockTime:
     """One block in one phase; means per step of that phase.
 
@@ -216,6 +233,8 @@ class BlockTime:
             after it, for a skipped block; None for others and without a device. Skipped blocks that follow one
             another share one bubble by their time on the host, so that bubbles can be added up.
         categories: of the kernels launched inside, per step.
+        work: what was done inside, by name and falling time: kernels, copies and memsets; without a device
+            operators.
     """
 
     block: int
@@ -230,6 +249,7 @@ class BlockTime:
     operator_count: float
     bubble_us: float | None
     categories: tuple[CategoryTime, ...] = ()
+    work: tuple[BlockWork, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -360,6 +380,7 @@ class TraceSummary:
             show it.
         whole: of everything.
         ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
+        no_blocks: where `blocks` is None, why none were found and what to record to have them; else None.
     """
 
     facts: TraceFacts
@@ -369,3 +390,4 @@ class TraceSummary:
     blocks: Blocks | None
     roofline: Roofline | None
     account: TraceAccount
+    no_blocks: str | None = None

@@ -34,9 +34,3 @@ def gaps(start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
     """The times between the first start and the last end that no interval covers, ascending."""
     lower, upper = union(start, end)
     return upper[:-1], lower[1:]
-
-
-def overlap_length(start: Int64s, end: Int64s, other_start: Int64s, other_end: Int64s) -> int:
-    """How long intervals of both sets last at once."""
-    both = union_length(np.concatenate((start, other_start)), np.concatenate((end, other_end)))
-    return union_length(start, end) + union_length(other_start, other_end) - both

@@ -190,7 +190,7 @@ def test_devices_at_work_together_are_refused(tmp_path):
         (TraceBuilder().memset(5, 5, 1), "the trace has no kernels"),
         (
             TraceBuilder().kernel("gemm", 5, 5, 1),
-            "no blocks could be told from the order of kernels: no sequence of kernels repeats often enough",
+            "the order of kernels does not tell them: no sequence of kernels repeats often enough",
         ),
     ],
     ids=["no device", "memsets alone", "one kernel"],

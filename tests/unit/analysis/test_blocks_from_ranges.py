@@ -1,7 +1,7 @@
 import pytest
 
 from maskprof.analysis.blocks import find_blocks_in
-from maskprof.results.trace_summary import Blocks, BlockTime, CategoryTime
+from maskprof.results.trace_summary import Blocks, BlockTime, BlockWork, CategoryTime
 from maskprof.traces.links import link_launches
 from tests.support.traces import TraceBuilder
 
@@ -33,11 +33,16 @@ _ACTIVE = BlockTime(
     block=0, name="block.00", active=True, host_us=100.0, device_us=30.5, kernel_count=2.0, launch_count=3.0,
     copy_us=2.0, copy_count=1.0, operator_count=2.0, bubble_us=None,
     categories=(CategoryTime(category="gemm", count=2.0, total_us=30.5, share=1.0),),
+    work=(
+        BlockWork(name="gemm", kind="kernel", category="gemm", count=2.0, total_us=30.5),
+        BlockWork(name="Memcpy DtoD", kind="copy", category="copy", count=1.0, total_us=2.0),
+    ),
 )  # fmt: skip
 # The gap from 92 to 250 without the memset.
 _SKIPPED = BlockTime(
     block=1, name="block.01", active=False, host_us=30.0, device_us=0.0, kernel_count=0.0, launch_count=1.0,
     copy_us=3.0, copy_count=1.0, operator_count=1.0, bubble_us=155.0,
+    work=(BlockWork(name="Memset (Device)", kind="memset", category="memset", count=1.0, total_us=3.0),),
 )  # fmt: skip
 
 
@@ -94,6 +99,25 @@ def test_a_trace_of_the_host_has_no_device_figures(tmp_path):
         0.0,
         1.0,
     )
+
+
+def test_without_a_device_a_blocks_work_is_its_operators(tmp_path):
+    builder = TraceBuilder()
+    for step in (0, 1_000):
+        builder.annotation("phase.decode", step, 400).annotation("block.00.active", step + 10, 100)
+        builder.op("block.00.mask_check", step + 12, 3)
+        builder.op("aten::linear", step + 20, 60).op("aten::addmm", step + 25, 40).op(
+            "aten::add", step + 90, 5
+        )
+        builder.annotation("block.01.skipped", step + 200, 30).op("aten::zeros", step + 205, 5)
+        builder.op("aten::mm", step + 300, 20)
+    active, skipped = _found(tmp_path, builder).phases[0].blocks
+    assert active.work == (
+        BlockWork(name="aten::addmm", kind="operator", category="gemm", count=1.0, total_us=40.0),
+        BlockWork(name="aten::linear", kind="operator", category="gemm", count=1.0, total_us=20.0),
+        BlockWork(name="aten::add", kind="operator", category="elementwise", count=1.0, total_us=5.0),
+    )
+    assert [(work.name, work.count, work.total_us) for work in skipped.work] == [("aten::zeros", 1.0, 5.0)]
 
 
 def test_categories_are_of_the_kernels_inside_per_step(tmp_path):

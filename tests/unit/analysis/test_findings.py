@@ -87,7 +87,7 @@ def test_idle_although_launched(said):
             "idle 81 % although the next event was launched."
         ),
         (
-            "One gap of 170 us is 100 % of the idle time: before a::b, which had been launched: "
+            "One gap of 170 us is 100 % of the idle time: before b<3>, which had been launched: "
             "it waited for another stream or for something outside of the trace; "
             "without it the device would work 100 % of the time."
         ),
@@ -217,7 +217,7 @@ def test_a_range_that_shares_the_device(said):
 
 def test_names_are_short(said):
     builder = TraceBuilder().kernel("x" * 500, 0, 20, 1)
-    assert f"{'x' * 45}... takes 100 % of the kernels' time." in said(builder)
+    assert 36 * "x" + "…" + 35 * "x" + " takes 100 % of the kernels' time." in said(builder)
 
 
 def block(number, active, **figures):

@@ -1,3 +1,5 @@
+from dataclasses import fields
+
 import pytest
 
 from maskprof.reports.frames import (
@@ -9,7 +11,7 @@ from maskprof.reports.frames import (
     trace_rows,
 )
 from maskprof.results.schema import Failure
-from maskprof.results.trace_comparison import DiffRow, TraceDiff
+from maskprof.results.trace_comparison import BlockDiffRow, DiffRow, TraceDiff
 from tests.support.results import knob_configurations, make_result
 from tests.support.trace_summaries import cpu_summary, gpu_summary, make_facts
 
@@ -95,6 +97,7 @@ def test_tables_of_a_trace(summary, table):
         "operators": len(summary.whole.operators),
         "ranges": len(summary.ranges),
         "blocks": sum(len(phase.blocks) for phase in summary.blocks.phases),
+        "block_work": sum(len(block.work) for phase in summary.blocks.phases for block in phase.blocks),
         "roofline": len(summary.roofline.rows) if summary.roofline else 0,
     }
     assert len(rows) == counts[table]
@@ -104,8 +107,9 @@ def test_tables_of_a_trace(summary, table):
 @pytest.mark.parametrize("table", DIFF_TABLES)
 def test_tables_of_a_comparison(table):
     row = DiffRow(key="a", count_a=1, count_b=2, us_a=3.0, us_b=5.0, status="slower")
-    found = {name: (row,) for name in DIFF_TABLES if name != "blocks"}
-    diff = TraceDiff(a=make_facts("a"), b=make_facts("b"), headline=(), blocks={"prefill": (row,)}, **found)
+    found = {name: (row,) for name in DIFF_TABLES if name not in ("blocks", "block_work")}
+    block = BlockDiffRow(**{field.name: getattr(row, field.name) for field in fields(row)}, work=(row,))
+    diff = TraceDiff(a=make_facts("a"), b=make_facts("b"), headline=(), blocks={"prefill": (block,)}, **found)
     expected = {
         "key": "a",
         "count_a": 1,
@@ -115,4 +119,5 @@ def test_tables_of_a_comparison(table):
         "status": "slower",
         "delta_us": 2.0,
     }
-    assert diff_rows(diff, table) == [({"phase": "prefill"} if table == "blocks" else {}) | expected]
+    where = {"blocks": {"phase": "prefill"}, "block_work": {"phase": "prefill", "block": "a"}}
+    assert diff_rows(diff, table) == [where.get(table, {}) | expected]

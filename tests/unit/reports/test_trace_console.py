@@ -6,8 +6,8 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from maskprof.analysis.compare import diff
 from maskprof.analysis.ranks import compare_ranks
+from maskprof.analysis.trace_diff import diff
 from maskprof.reports.consoles import stdout_console
 from maskprof.reports.trace_console import print_diff, print_traces
 from tests.support.trace_summaries import cpu_summary, gpu_summary, make_blocks, ranks_of_job, strange_summary

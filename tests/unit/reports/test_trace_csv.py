@@ -3,8 +3,8 @@ import io
 
 import pytest
 
-from maskprof.analysis.compare import diff
 from maskprof.analysis.ranks import compare_ranks
+from maskprof.analysis.trace_diff import diff
 from maskprof.reports.trace_csv import diff_csvs, trace_csvs
 from tests.support.trace_summaries import GEMM, cpu_summary, gpu_summary, ranks_of_job, strange_summary
 
@@ -14,7 +14,7 @@ def rows(text):
 
 
 @pytest.mark.parametrize(
-    "name", ["blocks", "categories", "kernels", "operators", "ranges", "roofline", "traces"]
+    "name", ["block_work", "blocks", "categories", "kernels", "operators", "ranges", "roofline", "traces"]
 )
 def test_whole_file(golden, name):
     golden(f"analyze_{name}.csv", trace_csvs([gpu_summary(2, 3)])[f"{name}.csv"])
@@ -22,7 +22,7 @@ def test_whole_file(golden, name):
 
 def test_a_table_without_rows_has_no_file():
     files = trace_csvs([cpu_summary()])
-    assert sorted(files) == ["blocks.csv", "operators.csv", "ranges.csv", "traces.csv"]
+    assert sorted(files) == ["block_work.csv", "blocks.csv", "operators.csv", "ranges.csv", "traces.csv"]
 
 
 def test_names_are_whole():
@@ -57,7 +57,17 @@ def test_names_are_data():
 def test_differences():
     files = diff_csvs(diff(gpu_summary(3, 3, path="a.json"), gpu_summary(2, 3, path="b.json")))
     assert sorted(files) == [
-        f"{n}.csv" for n in ("blocks", "categories", "kernels", "operators", "phases", "skipped")
+        f"{n}.csv"
+        for n in (
+            "block_work",
+            "blocks",
+            "categories",
+            "kernels",
+            "operators",
+            "phases",
+            "skipped",
+            "skipped_kernels",
+        )
     ]
     assert [(row["phase"], row["block"], row["status"]) for row in rows(files["blocks.csv"])] == [
         (phase, str(block), "removed" if block == 2 else "same")

@@ -1,7 +1,7 @@
 import re
 
-from maskprof.analysis.compare import diff
 from maskprof.analysis.ranks import compare_ranks
+from maskprof.analysis.trace_diff import diff
 from maskprof.reports.trace_markdown import diff_to_markdown, traces_to_markdown
 from tests.support.trace_summaries import gpu_summary, ranks_of_job, strange_summary
 

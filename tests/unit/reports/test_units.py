@@ -92,12 +92,6 @@ def test_a_long_mask_is_shortened():
     assert units.mask_cells([True] * 41 + [False] * 39) == "█" * 13 + "▒" + "░" * 13
 
 
-def test_names_lose_their_middle():
-    assert units.shorten("short", 10) == "short"
-    assert units.shorten("blocks-0_1_2_3_4_5-of-16", 11) == "block…of-16"
-    assert len(units.shorten("x" * 100, 28)) == 28
-
-
 def test_counts():
     assert units.count(1, "block") == "1 block"
     assert units.count(0, "block") == "0 blocks"

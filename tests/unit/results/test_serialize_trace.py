@@ -5,8 +5,8 @@ from dataclasses import replace
 
 import pytest
 
-from maskprof.analysis.compare import diff
 from maskprof.analysis.ranks import compare_ranks
+from maskprof.analysis.trace_diff import diff
 from maskprof.results.serialize_trace import SCHEMA_VERSION, dump_diff, dump_summaries, skipped_totals
 from tests.support.trace_summaries import cpu_summary, gpu_summary, ranks_of_job, strange_summary
 

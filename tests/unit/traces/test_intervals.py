@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskprof.traces.intervals import gaps, overlap_length, union, union_length
+from maskprof.traces.intervals import gaps, union, union_length
 
 INTERVALS = st.lists(st.tuples(st.integers(0, 60), st.integers(0, 60)).map(sorted), max_size=12)
 
@@ -24,7 +24,6 @@ def test_touching_intervals_are_joined():
 def test_nothing():
     assert union_length(*_arrays([])) == 0
     assert [len(a) for a in gaps(*_arrays([]))] == [0, 0]
-    assert overlap_length(*_arrays([]), *_arrays([[1, 2]])) == 0
 
 
 @given(INTERVALS)
@@ -41,8 +40,3 @@ def test_gaps_are_the_rest_of_the_span(intervals):
     start, end = gaps(*_arrays(intervals))
     span = set(range(min(covered), max(covered) + 1)) if covered else set()
     assert _points(zip(start.tolist(), end.tolist(), strict=True)) == span - covered
-
-
-@given(INTERVALS, INTERVALS)
-def test_overlap_is_what_both_cover(first, second):
-    assert overlap_length(*_arrays(first), *_arrays(second)) == len(_points(first) & _points(second))

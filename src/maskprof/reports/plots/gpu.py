@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
+from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.charts.palette import NUM_SERIES, series_colour
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, draw_bars
@@ -152,7 +153,7 @@ def _roofline_figures(name: str, roofline: Roofline) -> Table:
         f"Roofline of {name}",
         [
             ("operator", [visible(row.operator) for row in rows]),
-            ("shapes", [visible(units.shorten(row.shapes, _NAME_WIDTH)) for row in rows]),
+            ("shapes", [visible(cut_middle(row.shapes, _NAME_WIDTH)) for row in rows]),
             ("type", [visible(row.dtype) for row in rows]),
             ("calls", [str(row.count) for row in rows]),
             ("device us", [units.fixed(row.device_us, 1) for row in rows]),
@@ -206,7 +207,7 @@ def _roofs(roofline: Roofline, rows: Sequence[RooflineRow]) -> tuple[Guide, ...]
 def _roofline_text(row: RooflineRow) -> str:
     share = f", {units.percent(row.share_of_peak)} of its roof" if row.share_of_peak is not None else ""
     return (
-        f"{units.shorten(row.operator, _NAME_WIDTH)} {units.shorten(row.shapes, _NAME_WIDTH)} {row.dtype}\n"
+        f"{cut_middle(row.operator, _NAME_WIDTH)} {cut_middle(row.shapes, _NAME_WIDTH)} {row.dtype}\n"
         f"{units.significant(row.tflops)} TFLOP/s, {units.significant(row.gb_s)} GB/s{share}\n"
         f"{row.count} calls, {units.duration_us(row.device_us)} on the device"
     )

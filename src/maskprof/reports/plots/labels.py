@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
+from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.tables import Group
@@ -26,7 +27,7 @@ def short_names(result: RunResult) -> dict[str, str]:
             bare = c.name.removesuffix(knob_suffix(c.knobs, settings)).removesuffix(f"-{c.variant}")
             blocks = bare.removesuffix(f"-of-{c.num_total_blocks:02d}")
         parts = [blocks, of_group[c.variant, c.knobs]]
-        names[c.name] = units.shorten(" · ".join(part for part in parts if part), _LONGEST)
+        names[c.name] = cut_middle(" · ".join(part for part in parts if part), _LONGEST)
     return names
 
 

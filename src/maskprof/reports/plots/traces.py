@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.charts.blocks import BlockBar, BlockBarsPlot, draw_block_bars
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, Row, RowsPlot, Value, draw_bars, draw_rows
@@ -37,7 +38,7 @@ def operator_plot(summary: TraceSummary) -> Plot | None:
     heading = "Operators by host time of their own"
     bars = tuple(
         Bar(
-            name=units.shorten(operator.name, _NAME_WIDTH),
+            name=cut_middle(operator.name, _NAME_WIDTH),
             parts=(
                 Part(
                     length=operator.self_us / factor,
@@ -101,7 +102,7 @@ def _diff_plot(name: str, heading: str, rows: Sequence[DiffRow]) -> Plot:
         title=f"{heading}, A beside B{more}",
         axis=unit,
         rows=tuple(
-            Row(name=units.shorten(row.key, _NAME_WIDTH), values=(value(row, 0), value(row, 1)), key=row.key)
+            Row(name=cut_middle(row.key, _NAME_WIDTH), values=(value(row, 0), value(row, 1)), key=row.key)
             for row in shown
         ),
         colours=("s0", "s1"),

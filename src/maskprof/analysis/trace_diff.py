@@ -4,10 +4,10 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 
-from maskprof.analysis.compare_skipped import skipped_rows
-from maskprof.analysis.compare_words import headline, notes
+from maskprof.analysis.trace_diff_skipped import skipped_kernels, skipped_rows
+from maskprof.analysis.trace_diff_words import headline, notes
 from maskprof.ranges import parse_phase
-from maskprof.results.trace_comparison import DiffRow, DiffStatus, TraceDiff
+from maskprof.results.trace_comparison import BlockDiffRow, DiffRow, DiffStatus, TraceDiff
 from maskprof.results.trace_summary import BlockPhase, BlockTime, TraceSummary
 
 RELATIVE = 0.05
@@ -38,9 +38,12 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
     A full run beside a masked one shows the skipped blocks as `removed`, and their kernels as `removed` or
     `fewer`.
     """
-    with_device = a.whole.device is not None and b.whole.device is not None
-    skipped_a, skipped_b = _skipped(a), _skipped(b)
-    comparison = _Comparison(with_device=with_device, threshold=threshold)
+    has_device = [side.whole.device is not None for side in (a, b)]
+    with_device = all(has_device)
+    runs_a, runs_b = _running(a), _running(b)
+    comparison = _Comparison(
+        with_device=with_device, mixed=any(has_device) and not with_device, threshold=threshold
+    )
     phases = comparison.phases(a, b)
     found = TraceDiff(
         a=a.facts,
@@ -58,9 +61,10 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
         kernels=comparison.totals(
             *([(k.name, k.count, k.total_us) for k in side.whole.kernels] for side in (a, b))
         ),
-        skipped_only_in_a=tuple(sorted(skipped_a - skipped_b)),
-        skipped_only_in_b=tuple(sorted(skipped_b - skipped_a)),
-        skipped=skipped_rows(a, b, skipped_a ^ skipped_b),
+        skipped_only_in_a=tuple(sorted(runs_b - runs_a)),
+        skipped_only_in_b=tuple(sorted(runs_a - runs_b)),
+        skipped=skipped_rows(a, b, runs_a ^ runs_b),
+        skipped_kernels=skipped_kernels(a, b, runs_a ^ runs_b),
     )
     return replace(
         found,
@@ -71,7 +75,10 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _Comparison:
+    """`mixed`: only one side has a device, so that blocks' kernels would stand beside operators."""
+
     with_device: bool
+    mixed: bool
     threshold: Threshold
 
     def phases(self, a: TraceSummary, b: TraceSummary) -> tuple[DiffRow, ...]:
@@ -81,8 +88,8 @@ class _Comparison:
         ]
         return tuple(self._row(key, *_pair(sides, key), by_calls=False) for key in _keys_in_order(*sides))
 
-    def blocks(self, a: TraceSummary, b: TraceSummary) -> dict[str, tuple[DiffRow, ...]]:
-        """Per phase that both have, the blocks of both; counts and times are per step."""
+    def blocks(self, a: TraceSummary, b: TraceSummary) -> dict[str, tuple[BlockDiffRow, ...]]:
+        """Per phase that both have, the blocks of both with their work; counts and times are per step."""
         phases_b = {phase.phase: phase for phase in _phases(b)}
         found = {}
         for phase in _phases(a):
@@ -110,14 +117,25 @@ class _Comparison:
         rows = [self._row(key, *_pair(named, key)) for key in _keys_in_order(*named)]
         return tuple(sorted(rows, key=lambda row: -abs(row.delta_us)))
 
-    def _blocks_of(self, a: BlockPhase, b: BlockPhase) -> Iterable[DiffRow]:
+    def _blocks_of(self, a: BlockPhase, b: BlockPhase) -> Iterable[BlockDiffRow]:
         blocks_a = {block.block: block for block in a.blocks}
         blocks_b = {block.block: block for block in b.blocks}
         for number in sorted(blocks_a.keys() | blocks_b.keys()):
             one, other = blocks_a.get(number), blocks_b.get(number)
-            row = self._row(str(number), self._of_block(one), self._of_block(other), by_calls=False)
-            turned = _turned(one, other)
-            yield row if turned is None else replace(row, status=turned)
+            row = self._row(str(number), self._of_block(one), self._of_block(other))
+            yield BlockDiffRow(
+                key=row.key,
+                count_a=row.count_a,
+                count_b=row.count_b,
+                us_a=row.us_a,
+                us_b=row.us_b,
+                status=_turned(one, other) or row.status,
+                work=self.totals(*(self._work_of(side) for side in (one, other))),
+            )
+
+    def _work_of(self, block: BlockTime | None) -> list[tuple[str, float, float]]:
+        work = () if block is None or self.mixed else block.work
+        return [(one.name, one.count, one.total_us) for one in work]
 
     def _of_block(self, block: BlockTime | None) -> tuple[float, float]:
         if block is None:
@@ -162,8 +180,9 @@ def _phases(summary: TraceSummary) -> Sequence[BlockPhase]:
     return () if summary.blocks is None else summary.blocks.phases
 
 
-def _skipped(summary: TraceSummary) -> set[int]:
-    return {block.block for phase in _phases(summary) for block in phase.blocks if block.active is False}
+def _running(summary: TraceSummary) -> set[int]:
+    """Blocks that are said to run. Others are skipped, or not there: some ways to skip leave no trace of them."""
+    return {block.block for phase in _phases(summary) for block in phase.blocks if block.active}
 
 
 def _turned(a: BlockTime | None, b: BlockTime | None) -> DiffStatus | None:

@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskprof.reports.kernel_names import short_names
+from maskprof.kernel_names import cut_middle, short_names
 
 NATIVE = "void at::native::"
 BFLOAT = "c10::BFloat16"
@@ -160,3 +160,14 @@ def test_short_names_fit_and_differ(names, width):
 def test_a_name_of_a_megabyte_is_cut_before_it_is_read():
     (short,) = short_names(["kernel<" * 500_000], 40)
     assert len(short) == 40
+
+
+@pytest.mark.parametrize("name", ["Memset (Device)", "Memcpy HtoD (Pinned -> Device)"])
+def test_copies_keep_their_brackets(name):
+    assert short_names([name], 40) == (name,)
+
+
+def test_names_lose_their_middle():
+    assert cut_middle("short", 10) == "short"
+    assert cut_middle("blocks-0_1_2_3_4_5-of-16", 11) == "block…of-16"
+    assert len(cut_middle("x" * 100, 28)) == 28

@@ -2,7 +2,7 @@
 
 from maskprof.reports import units
 from maskprof.reports.layout import Column, Table
-from maskprof.results.block_comparison import BlockChange, BlockComparison
+from maskprof.results.slower_blocks import BlockChange, BlockComparison
 
 _NAMED = 3
 # So many turns tell a change of a few per cent.

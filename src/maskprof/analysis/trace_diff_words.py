@@ -3,12 +3,16 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from maskprof.kernel_names import short_names
 from maskprof.results.trace_comparison import TraceDiff
 from maskprof.results.trace_summary import BlockPhase, TraceSummary
 
 _UNITS = (("s", 1e6), ("ms", 1e3), ("us", 1.0))
 # A change of the idle share by fewer points than this is not worth a sentence.
 _IDLE_POINTS = 3.0
+# So many kernels are named in a sentence, and so long.
+_NAMED = 3
+_LONGEST_NAME = 48
 
 
 def headline(a: TraceSummary, b: TraceSummary, found: TraceDiff) -> tuple[str, ...]:
@@ -61,37 +65,100 @@ def _whole(a: TraceSummary, b: TraceSummary) -> str:
 
 def _blocks(a: TraceSummary, b: TraceSummary, found: TraceDiff) -> list[str]:
     sentences = []
-    for skipped, letter, full, masked in (
-        (found.skipped_only_in_b, "B", a, b),
-        (found.skipped_only_in_a, "A", b, a),
-    ):
-        if skipped:
-            sentences += [
-                f"{letter} skips {_numbers(skipped)}{_residue(skipped, found, letter)}.",
-                *_gone(skipped, letter, full, masked),
-            ]
+    sides = [
+        (blocks, letter, masked)
+        for blocks, letter, masked in (
+            (found.skipped_only_in_b, "B", b),
+            (found.skipped_only_in_a, "A", a),
+        )
+        if blocks
+    ]
+    for blocks, letter, masked in sides:
+        verb = "skips" if _has_any(masked, blocks) else "leaves out"
+        sentences.append(f"{letter} {verb} {_numbers(blocks)}{_residue(blocks, found, letter)}.")
+    if len(sides) == 1:
+        sentences += _gone(*sides[0][:2], found)
+    elif elsewhere := _elsewhere(found, sign=1):
+        sentences.append(f"Outside of these blocks B has {elsewhere}.")
     rest = _rest(found)
     if rest:
         sentences.append(rest)
     return sentences
 
 
-def _gone(skipped: Sequence[int], letter: str, full: TraceSummary, masked: TraceSummary) -> list[str]:
-    """How many of the kernels (without a device: operators) that are missing are the skipped blocks'."""
-    steps_full = {phase.phase: phase.steps for phase in _phases(full)}
-    if steps_full != {phase.phase: phase.steps for phase in _phases(masked)}:
+def _gone(blocks: Sequence[int], letter: str, found: TraceDiff) -> list[str]:
+    """Whether exactly the kernels (without a device: operators) of blocks are gone that only one side leaves out."""
+    rows = found.skipped_kernels
+    if not rows:
         return []
-    with_device = full.whole.device is not None and masked.whole.device is not None
-    word = "kernel" if with_device else "operator call"
-    theirs = _of_blocks(full, skipped, with_device) - _of_blocks(masked, skipped, with_device)
-    missing = _count(full, with_device) - _count(masked, with_device)
+    sign = 1 if letter == "A" else -1
+    word, name = _words(found)
+    inside, whole = sum(row.inside_count for row in rows), sum(row.whole_count for row in rows)
+    these = "this block" if len(blocks) == 1 else "these blocks"
+    elsewhere = _elsewhere(found, sign=-sign)
+    left = _left(letter, found)
+    if elsewhere:
+        are = "is" if inside * sign == 1 else "are"
+        gone = f"{_counted(inside * sign, word)} of {these} {are} gone{left}"
+        return [f"{gone}; elsewhere {letter} has {elsewhere}."]
     other = {"A": "B", "B": "A"}[letter]
-    these = "this block" if len(skipped) == 1 else "these blocks"
-    if theirs == missing:
-        return [f"{letter} has {missing} fewer {word}s than {other}: exactly those of {these}."]
-    extra = missing - theirs
-    rest = f"{_counted(abs(extra), word)} {'fewer' if extra > 0 else 'more'} elsewhere"
-    return [f"{_counted(theirs, word)} of {these} are gone, and there are {rest}."]
+    fewer = f"{letter} has {whole * sign} fewer {word}s than {other}"
+    return [f"{fewer}: exactly those of {these}, {name} by {name}{left}."]
+
+
+def _left(letter: str, found: TraceDiff) -> str:
+    """`; 6 kernels remain in them`: in the blocks that this side skips."""
+    steps = {row.key: row.count_a for row in found.phases}
+    names = {row.key for row in found.kernels or found.operators}
+    remain = round(
+        sum(
+            (work.count_a if letter == "A" else work.count_b) * steps.get(phase, 0.0)
+            for phase, rows in found.blocks.items()
+            for row in rows
+            if row.status == ("added" if letter == "A" else "removed")
+            for work in row.work
+            if work.key in names
+        )
+    )
+    if not remain:
+        return ""
+    where = (
+        "it" if len(found.skipped_only_in_a if letter == "A" else found.skipped_only_in_b) == 1 else "them"
+    )
+    return f", and {_counted(remain, _words(found)[0])} {'remains' if remain == 1 else 'remain'} in {where}"
+
+
+def _elsewhere(found: TraceDiff, *, sign: int) -> str:
+    """`5 more of sort (in block 2) and 1 fewer of copy`: kernels whose number changed outside of those blocks."""
+    rows = [row for row in found.skipped_kernels if row.elsewhere_count]
+    rows.sort(key=lambda row: (-abs(row.elsewhere_us), -abs(row.elsewhere_count)))
+    names = short_names([row.name for row in rows], _LONGEST_NAME)
+    parts = [
+        f"{abs(row.elsewhere_count)} {'more' if row.elsewhere_count * sign > 0 else 'fewer'} of {name}"
+        f"{_places(row.name, found)}"
+        for row, name in list(zip(rows, names, strict=True))[:_NAMED]
+    ]
+    if len(rows) > _NAMED:
+        parts.append(f"other numbers of {_counted(len(rows) - _NAMED, f'other {_words(found)[1]}')}")
+    return _listed(parts)
+
+
+def _places(name: str, found: TraceDiff) -> str:
+    """` (in blocks 2 and 3)`: where, among the blocks that run on both sides, the number changed."""
+    blocks = {
+        int(row.key)
+        for rows in found.blocks.values()
+        for row in rows
+        if row.status not in ("added", "removed")
+        for work in row.work
+        if work.key == name and work.count_a != work.count_b
+    }
+    return f" (in {_numbers(sorted(blocks))})" if blocks else ""
+
+
+def _words(found: TraceDiff) -> tuple[str, str]:
+    """What is counted, and what goes by a name."""
+    return ("kernel", "kernel") if found.kernels else ("operator call", "operator")
 
 
 def _residue(skipped: Sequence[int], found: TraceDiff, letter: str) -> str:
@@ -146,21 +213,10 @@ def _phases(summary: TraceSummary) -> Sequence[BlockPhase]:
     return () if summary.blocks is None else summary.blocks.phases
 
 
-def _of_blocks(summary: TraceSummary, numbers: Iterable[int], with_device: bool) -> int:
+def _has_any(summary: TraceSummary, numbers: Iterable[int]) -> bool:
+    """Whether the trace shows any of these blocks, skipped."""
     chosen = set(numbers)
-    return round(
-        sum(
-            (block.kernel_count if with_device else block.operator_count) * phase.steps
-            for phase in _phases(summary)
-            for block in phase.blocks
-            if block.block in chosen
-        )
-    )
-
-
-def _count(summary: TraceSummary, with_device: bool) -> int:
-    rows = summary.whole.kernels if with_device else summary.whole.operators
-    return sum(row.count for row in rows)
+    return any(block.block in chosen for phase in _phases(summary) for block in phase.blocks)
 
 
 def _totals(summary: TraceSummary) -> int:

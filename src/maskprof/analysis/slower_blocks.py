@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from maskprof import serial
 from maskprof.analysis.turns import Kind, OwnRanges, find_ranges
 from maskprof.errors import TraceError
-from maskprof.results.block_comparison import BlockChange, BlockComparison
+from maskprof.results.slower_blocks import BlockChange, BlockComparison
 from maskprof.traces.categories import DEVICE_EVENTS, KERNEL
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import innermost, link_launches

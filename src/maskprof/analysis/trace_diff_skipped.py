@@ -1,8 +1,8 @@
-"""What went with blocks that only one of two traces skips, and what else changed, category by category."""
+"""What went with blocks that only one of two traces skips, and what else changed: by category, and by kernel."""
 
 from collections.abc import Iterable
 
-from maskprof.results.trace_comparison import SkippedRow
+from maskprof.results.trace_comparison import SkippedKernel, SkippedRow
 from maskprof.results.trace_summary import TraceSummary
 
 # A block's copies and memsets are known together, so that their categories are compared as one.
@@ -34,6 +34,51 @@ def skipped_rows(a: TraceSummary, b: TraceSummary, blocks: Iterable[int]) -> tup
     ]
     changed = [row for row in rows if row.inside_count or row.whole_count]
     return tuple(sorted(changed, key=lambda row: -abs(row.inside_us)))
+
+
+def skipped_kernels(a: TraceSummary, b: TraceSummary, blocks: Iterable[int]) -> tuple[SkippedKernel, ...]:
+    """Per kernel whose number changed, inside `blocks` or in the whole trace: the changes; B minus A.
+
+    The largest change inside the blocks first. Operators where no side has a device; nothing where only one has, or
+    where the traces have other numbers of steps.
+    """
+    chosen = frozenset(blocks)
+    with_device = a.whole.device is not None
+    if not chosen or with_device != (b.whole.device is not None) or _steps(a) != _steps(b):
+        return ()
+    kind = "kernel" if with_device else "operator"
+    inside_a, inside_b = (_inside_by_name(side, chosen, kind) for side in (a, b))
+    whole_a, whole_b = (_whole_by_name(side, with_device=with_device) for side in (a, b))
+    rows = [
+        SkippedKernel(
+            name=name,
+            inside_count=round(_change(inside_a, inside_b, name, 0)),
+            inside_us=_change(inside_a, inside_b, name, 1),
+            whole_count=round(_change(whole_a, whole_b, name, 0)),
+            whole_us=_change(whole_a, whole_b, name, 1),
+        )
+        for name in dict.fromkeys([*whole_a, *whole_b])
+    ]
+    changed = [row for row in rows if row.inside_count or row.whole_count]
+    return tuple(sorted(changed, key=lambda row: (-abs(row.inside_us), -abs(row.whole_us))))
+
+
+def _inside_by_name(summary: TraceSummary, chosen: frozenset[int], kind: str) -> _Sums:
+    sums: _Sums = {}
+    for phase in summary.blocks.phases if summary.blocks is not None else ():
+        for block in phase.blocks:
+            for work in block.work if block.block in chosen else ():
+                if work.kind == kind:
+                    entry = sums.setdefault(work.name, [0.0, 0.0])
+                    entry[0] += work.count * phase.steps
+                    entry[1] += work.total_us * phase.steps
+    return sums
+
+
+def _whole_by_name(summary: TraceSummary, *, with_device: bool) -> _Sums:
+    if with_device:
+        return {kernel.name: [kernel.count, kernel.total_us] for kernel in summary.whole.kernels}
+    return {operator.name: [operator.count, operator.self_us] for operator in summary.whole.operators}
 
 
 def _steps(summary: TraceSummary) -> dict[str, int]:

@@ -9,8 +9,6 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
-from maskprof.reports.units import shorten
-
 # Templates that run a functor given to them: it, not they, says what the kernel does.
 _WRAPPERS = frozenset({
     "Kernel", "Kernel2", "kernel", "kentry", "device_kernel",
@@ -36,6 +34,8 @@ _MARKS = {separator: re.compile(rf"{separator}|[(){{}}<>\[\]]") for separator in
 _QUALIFIER = re.compile(r"(?:\(anonymous namespace\)|\b[A-Za-z_]\w*)::(?=[\w({~])")
 _WORD = re.compile(r"\b[A-Za-z_]\w*\b")
 _TENSILE = re.compile(r"(Cijk_[A-Za-z]+_[A-Za-z]+_[A-Z0-9]+)_\w*?(MT\d+x\d+x\d+)\w*")
+# What is in the brackets of a copy, `Memcpy HtoD (Pinned -> Device)`, is no argument.
+_COPY = re.compile(r"Mem(?:cpy|set)\b")
 _XMMA_TAIL = re.compile(r"_(?:warpgroupsize|execute_segment|execute_split)\w*$")
 _LAMBDA = re.compile(r"\{lambda\((.*)\)#\d+\}")
 _MANGLED_PART = re.compile(r"L[a-z]n?\d+E|DF16b?|(?P<length>\d{1,5})")
@@ -45,6 +45,14 @@ _MOST_READ = 6_000
 _MOST_WRAPPED = 8
 # A table asks for the same names in many widths.
 _MOST_KEPT = 1024
+
+
+def cut_middle(text: str, width: int) -> str:
+    """At most `width` characters; what goes is taken from the middle, since both ends of a name tell."""
+    if len(text) <= width:
+        return text
+    tail = (width - 1) // 2
+    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
 
 
 def short_names(names: Sequence[str], width: int) -> tuple[str, ...]:
@@ -94,7 +102,7 @@ def _with_difference(name: str, core: str, words: dict[str, dict[str, None]], wi
         return core
     difference = " ".join(chosen)
     room = max(_LEAST_CORE, width - min(len(core), width // 2) - 3)
-    difference = shorten(difference, room)
+    difference = cut_middle(difference, room)
     return f"{_fit(core, max(_LEAST_CORE, width - len(difference) - 3))} [{difference}]"
 
 
@@ -110,9 +118,9 @@ def _words(name: str) -> tuple[str, ...]:
 def _fit(text: str, width: int) -> str:
     """C++ loses its end, where arguments stand; other names their middle."""
     if len(text) <= width or width < _LEAST_CORE:
-        return shorten(text, width)
-    opened = text.find("<")
-    return f"{text[: width - 1]}…" if 0 < opened < width - 2 else shorten(text, width)
+        return cut_middle(text, width)
+    opened = -1 if _COPY.match(text) else text.find("<")
+    return f"{text[: width - 1]}…" if 0 < opened < width - 2 else cut_middle(text, width)
 
 
 @lru_cache(maxsize=_MOST_KEPT)
@@ -121,6 +129,8 @@ def _core(name: str) -> str:
         return _mangled(name)
     if match := _TENSILE.match(name):
         return f"{match[1]} {match[2]}"
+    if _COPY.match(name):
+        return name
     if "<" not in name and "(" not in name:
         return _XMMA_TAIL.sub("", name)
     return _tidy(_callee(_without_arguments(name))) or name

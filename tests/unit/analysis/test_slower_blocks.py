@@ -2,9 +2,9 @@ import math
 
 import pytest
 
-from maskprof.analysis.block_comparison import compare_blocks
+from maskprof.analysis.slower_blocks import compare_blocks
 from maskprof.errors import TraceError
-from maskprof.reports.comparison_tables import comparison_table, verdict
+from maskprof.reports.slower_blocks_table import comparison_table, verdict
 from tests.support.traces import TraceBuilder
 
 STEPS = 200

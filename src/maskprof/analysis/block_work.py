@@ -1,0 +1,163 @@
+"""What was done inside each block, by name: kernels, copies and memsets; in a trace without a device, operators."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from maskprof.analysis.device_kinds import Kind, device_kinds
+from maskprof.analysis.host_axis import HostAxis
+from maskprof.analysis.kernel_categories import CATEGORY_TABLE, operator_category
+from maskprof.analysis.narrow import slices
+from maskprof.analysis.operators import weights_of, windows
+from maskprof.analysis.pair_sums import PairSums
+from maskprof.results.trace_summary import BlockWork, CategoryTime, WorkKind
+from maskprof.traces.categories import OPERATOR
+from maskprof.traces.columns import Bools, Int32s, Ints, Trace
+from maskprof.traces.links import Nesting, innermost
+
+_KINDS: dict[int, WorkKind] = {Kind.KERNEL: "kernel", Kind.COPY: "copy", Kind.MEMSET: "memset"}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class WorkLabels:
+    """A code for each name of work that occurs: shape (labels,) where not said otherwise.
+
+    Attributes:
+        table: kind and name code of an event -> its label; shape (kinds, names).
+        names, kinds, categories: of each label.
+    """
+
+    table: Int32s
+    names: tuple[str, ...]
+    kinds: tuple[WorkKind, ...]
+    categories: tuple[str, ...]
+
+    @classmethod
+    def of_device(cls, trace: Trace, rows: Ints, category: NDArray[np.int8]) -> "WorkLabels":
+        """Labels of the device events in `rows`, whose categories are codes of `CATEGORY_TABLE`."""
+        occurs = np.full((len(Kind), len(trace.names)), -1, dtype=np.int8)
+        for piece in slices(len(rows)):
+            part = rows[piece]
+            occurs[device_kinds(trace, part), trace.events.name[part]] = category[piece]
+        return cls._of(
+            trace,
+            occurs >= 0,
+            kinds=_KINDS,
+            categories=lambda kind, name: CATEGORY_TABLE[occurs[kind, name]],
+        )
+
+    @classmethod
+    def of_operators(cls, trace: Trace, rows: Ints) -> "WorkLabels":
+        """Labels of operators; the table has one kind."""
+        occurs = np.zeros((1, len(trace.names)), dtype=np.bool_)
+        occurs[0, trace.events.name[rows]] = True
+        return cls._of(
+            trace,
+            occurs,
+            kinds={0: "operator"},
+            categories=lambda _, name: operator_category(trace.names[name]),
+        )
+
+    @classmethod
+    def _of(
+        cls,
+        trace: Trace,
+        occurs: Bools,
+        *,
+        kinds: dict[int, WorkKind],
+        categories: Callable[[int, int], str],
+    ) -> "WorkLabels":
+        kind_codes, name_codes = (codes.tolist() for codes in np.nonzero(occurs))
+        table = np.full(occurs.shape, -1, dtype=np.int32)
+        table[kind_codes, name_codes] = np.arange(len(name_codes))
+        return cls(
+            table=table,
+            names=tuple(trace.names[name] for name in name_codes),
+            kinds=tuple(kinds[kind] for kind in kind_codes),
+            categories=tuple(
+                categories(kind, name) for kind, name in zip(kind_codes, name_codes, strict=True)
+            ),
+        )
+
+    def of_events(self, trace: Trace, rows: Ints) -> Int32s:
+        """The label of each device event in `rows`."""
+        return self.table[device_kinds(trace, rows), trace.events.name[rows]]
+
+
+class BlockWorkSums:
+    """Number and time of each name's events per cell: a block in one of the phases."""
+
+    def __init__(self, cells: int, labels: WorkLabels) -> None:
+        self._labels = labels
+        self._sums = PairSums(rows=cells, codes=len(labels.names), weights=2)
+        self._found: dict[int, list[tuple[int, int, int]]] | None = None
+
+    def add(self, cell: Ints, label: Ints, count: Ints, dur_ns: Ints) -> None:
+        """Add what is in a cell; -1 says that an event is in none. All arrays have one shape."""
+        inside = cell >= 0
+        if inside.any():
+            self._sums.add(cell[inside], label[inside], count[inside], dur_ns[inside])
+
+    def of(self, cell: int, steps: int) -> tuple[BlockWork, ...]:
+        """What is in one cell, as means per step, by falling time. Nothing may be added any more."""
+        if self._found is None:
+            self._found = {}
+            table = self._sums.table()
+            columns = (table.row, table.code, *table.sums)
+            for row, code, count, total_ns in zip(*(column.tolist() for column in columns), strict=True):
+                self._found.setdefault(row, []).append((code, count, total_ns))
+        found = [
+            BlockWork(
+                name=self._labels.names[code],
+                kind=self._labels.kinds[code],
+                category=self._labels.categories[code],
+                count=count / steps,
+                total_us=total_ns / 1000.0 / steps,
+            )
+            for code, count, total_ns in self._found.get(cell, ())
+            if count
+        ]
+        return tuple(sorted(found, key=lambda work: (-work.total_us, work.name)))
+
+
+def kernel_categories_of(work: tuple[BlockWork, ...]) -> tuple[CategoryTime, ...]:
+    """The categories of a block's kernels, by falling time."""
+    sums: dict[str, tuple[float, float]] = {}
+    for one in work:
+        if one.kind == "kernel":
+            count, us = sums.get(one.category, (0.0, 0.0))
+            sums[one.category] = count + one.count, us + one.total_us
+    everything = sum(us for _, us in sums.values())
+    found = [
+        CategoryTime(
+            category=category, count=count, total_us=us, share=us / everything if everything > 0 else 0.0
+        )
+        for category, (count, us) in sums.items()
+    ]
+    return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
+
+
+def sum_operators_in_blocks(
+    trace: Trace, nesting: Nesting, cell_of_range: Int32s, cells: int, ours: Bools
+) -> BlockWorkSums:
+    """Operators by the range within which they start, each with its self time.
+
+    Args:
+        trace: the trace.
+        nesting: ranges, among them the blocks' turns.
+        cell_of_range: of each range the cell that its inside belongs to, or -1; shape (ranges,).
+        cells: how many there are.
+        ours: by name code, which operators are ranges of ours, and no work; shape (names,).
+    """
+    every = trace.rows_in((OPERATOR,))
+    rows = every[~ours[trace.events.name[every]]].astype(np.int32)
+    labels = WorkLabels.of_operators(trace, rows)
+    sums = BlockWorkSums(cells, labels)
+    for window in windows(trace, HostAxis.of(trace, (rows,)), rows):
+        count, _, self_ns = weights_of(window)
+        inside = innermost(trace.events, nesting, window.rows)
+        cell = np.where(inside >= 0, cell_of_range[inside], -1) if len(cell_of_range) else inside
+        sums.add(cell, labels.table[0, trace.events.name[window.rows]], count, self_ns)
+    return sums
