@@ -201,7 +201,7 @@ def test_standard_input(call, trace, monkeypatch):
 def test_what_is_no_trace_is_one_sentence(call, tmp_path, content, words, command):
     if content is not None:
         (tmp_path / "file.json").write_bytes(content)
-    said = call(command, *words, *(["nowhere.json"] if command == "diff" else []))
+    said = call(command, *words, *(words if command == "diff" else []))
     assert words[0].removeprefix(".") in refused(said)
 
 
