@@ -35,7 +35,6 @@ Interval = tuple[float, float]
 MIN_SAMPLES_FOR_INTERVAL = 5
 NORMAL_QUANTILE = 1.959964
 _CONFIDENCE = 0.95
-_LEAST_FOR_QUARTILE = 20
 _FEWEST_OSCILLATIONS = 3
 _OSCILLATIONS_PER_SAMPLE = 0.3
 
@@ -85,33 +84,6 @@ def median_interval(
     median = float(np.median(data))
     # A median between two samples, rounded, may lie beyond a bound that is read off between the same two.
     return min(_read_off(ordered, 0.5 - half), median), max(_read_off(ordered, 0.5 + half), median)
-
-
-def lower_quartile(
-    values: Sequence[float], *, confidence: float = _CONFIDENCE
-) -> tuple[float, Interval | None]:
-    """The value that a quarter of the values, in order of time, lie below, and its interval.
-
-    Everything that disturbs a machine makes times longer: the faster half of them is the one to compare by.
-
-    Returns:
-        No interval below 20 values, or where a quarter of them is too few for this confidence.
-
-    Raises:
-        ValueError: there are no values.
-    """
-    data, share = _series(values), 0.25
-    ordered = np.sort(data)
-    quartile = _read_off(ordered, share)
-    above = np.where(data > quartile, share, share - 1.0)
-    half = (
-        _reach(above - above.mean(), confidence) / math.sqrt(data.size)
-        if data.size >= _LEAST_FOR_QUARTILE
-        else 1.0
-    )
-    if half >= share:
-        return quartile, None
-    return quartile, (_read_off(ordered, share - half), _read_off(ordered, share + half))
 
 
 def effective_samples(values: Sequence[float]) -> float | None:

@@ -131,32 +131,6 @@ def test_rounds_and_series_must_match():
         serial.median_errors([range(5)], [])
 
 
-def test_the_lower_quartile_and_its_interval():
-    data = [float(value) for value in np.random.default_rng(8).permutation(400)]
-    quartile, (low, high) = serial.lower_quartile(data)
-    assert quartile == pytest.approx(99.5)
-    # Independent: 1.96 * sqrt(1/4 * 3/4 / 400) of 400, which is 17, or more.
-    assert low <= 99.5 - 16.9
-    assert high >= 99.5 + 16.9
-    wider = serial.lower_quartile(data, confidence=0.999)[1]
-    assert wider[0] < low < high < wider[1]
-    assert serial.lower_quartile(data[:19])[1] is None
-    assert serial.lower_quartile([1.0, 2.0]) == (1.0, None)
-    # However slow the slower half is.
-    slow = [value if value < 200 else value * 1000 for value in data]
-    assert serial.lower_quartile(slow) == (quartile, (low, high))
-
-
-def test_the_lower_quartiles_interval_holds_the_truth():
-    generator = np.random.default_rng(9)
-    truth = math.log(4 / 3)
-    held = 0
-    for _ in range(500):
-        low, high = serial.lower_quartile(generator.exponential(size=200))[1]
-        held += low <= truth <= high
-    assert 0.93 <= held / 500 <= 0.99
-
-
 @pytest.mark.parametrize(("rounds", "least", "most"), [(20, 0.92, 0.98), (50, 0.93, 0.97)])
 @pytest.mark.parametrize("name", ["quiet", "shared", "loaded"])
 def test_intervals_hold_the_truth_as_often_as_they_say(simulated, name, rounds, least, most):

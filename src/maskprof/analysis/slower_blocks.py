@@ -1,22 +1,18 @@
 """Two sets of traces of the same model: which block became slower, by how much, and whether that is chance.
 
-Every turn of a block is compared with the other blocks' turns of the same step: a machine that stalls or clocks down
-makes all of them slower alike, and a block that became slower is so beside its neighbours. Of what a block takes beside
-the others, the lower quartiles of the two sides are compared: what hits a single turn makes it longer. Their intervals
-come from `maskprof.serial`, with room for the number of blocks asked, and are put together as by Zou and Donner,
-Construction of confidence limits about effect measures, 2008.
+Here the turns of the traces are laid side by side; what is made of them stands in `maskprof.analysis.block_changes`.
 """
 
-import math
 from collections.abc import Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof import serial
+from maskprof.analysis.block_changes import FEWEST_BLOCKS, POWER, PhaseTurns, changes_of, tells_a_spread
 from maskprof.analysis.turns import Kind, OwnRanges, find_ranges
 from maskprof.errors import TraceError
-from maskprof.results.slower_blocks import BlockChange, BlockComparison
+from maskprof.results.slower_blocks import BlockComparison
 from maskprof.traces.categories import DEVICE_EVENTS, KERNEL
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import innermost, link_launches
@@ -25,90 +21,82 @@ Floats = NDArray[np.float64]
 
 _PHASES = (("prefill", Kind.PREFILL), ("decode", Kind.DECODE))
 _WRONG = 0.05
-# With fewer blocks beside it, a block is compared with little but itself.
-_FEWEST_BLOCKS = 4
+_BASE = "baseTimeNanoseconds"
 
 
-def compare_blocks(before: Sequence[Trace], after: Sequence[Trace]) -> BlockComparison:
+def compare_blocks(
+    before: Sequence[Trace], after: Sequence[Trace], *, resolve: float | None = None, power: float = POWER
+) -> BlockComparison:
     """Compare the blocks' turns of two sides, phase by phase.
 
-    The traces of the two sides are best recorded alternately, before, after, before, after, each with many decode
-    steps. Only active blocks count.
+    The traces of the two sides are best recorded alternately, before, after, after, before, each with many decode
+    steps, at least three of each side. Only active blocks count.
+
+    Args:
+        before: traces of one side.
+        after: traces of the other.
+        resolve: a slowdown, as a share, for which to estimate how many traces would be needed.
+        power: with which probability it, and what is said to be the resolution, would be found.
 
     Raises:
         TraceError: a trace has no ranges of blocks, or the sides have not the same active blocks.
     """
     device = all(bool(trace.in_categories(DEVICE_EVENTS).any()) for trace in (*before, *after))
-    sides = [[_turns(trace, device=device) for trace in side] for side in (before, after)]
-    phases: list[tuple[str, list[dict[int, Floats]]]] = []
-    for place, (phase, _) in enumerate(_PHASES):
-        own = [_together([turns[place] for turns in side]) for side in sides]
-        blocks = [sorted(one) for one in own]
-        if blocks[0] != blocks[1]:
-            raise TraceError(
-                f"the two sides differ in which blocks are active in {phase}: {blocks[0]} and {blocks[1]}"
-            )
-        if len(blocks[0]) >= _FEWEST_BLOCKS:
-            phases.append((phase, own))
+    # In the order of recording, so that those of a pair are neighbours in time.
+    sides = [sorted(side, key=_began_ns) for side in (before, after)]
+    turns = [[_turns(trace, device=device) for trace in side] for side in sides]
+    phases = [
+        phase
+        for place, (name, _) in enumerate(_PHASES)
+        if (phase := _phase(name, *([own[place] for own in side] for side in turns))) is not None
+    ]
     if not phases:
         raise TraceError(
-            f"the traces have no turns of at least {_FEWEST_BLOCKS} active blocks, so there is nothing to compare"
+            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare"
         )
-    confidence = 1 - _WRONG / sum(len(own[0]) for _, own in phases)
+    questions = sum(len(phase.blocks) for phase in phases if tells_a_spread(phase))
+    found = [
+        changes_of(phase, wrong=_WRONG / max(1, questions), asked=resolve, power=power) for phase in phases
+    ]
     return BlockComparison(
         device=device,
-        changes=tuple(change for phase, own in phases for change in _changes(phase, own, confidence)),
+        changes=tuple(change for changes, _ in found for change in changes),
+        resolutions=tuple(resolution for _, resolution in found),
+        alternating=_alternating(*sides),
     )
 
 
-def _changes(phase: str, own: list[dict[int, Floats]], confidence: float) -> list[BlockChange]:
-    """All blocks of one phase, beside those that did not change: one that did would shift what is usual."""
-    steady = set(own[0])
-    while True:
-        usual = [np.median(np.stack([side[block] for block in sorted(steady)]), axis=0) for side in own]
-        found = [
-            _change(block, phase, (own[0][block], own[1][block]), (usual[0], usual[1]), confidence=confidence)
-            for block in sorted(own[0])
-        ]
-        changed = [change for change in found if change.is_clear and change.block in steady]
-        if not changed or len(steady) <= _FEWEST_BLOCKS - 1:
-            return found
-        steady.remove(max(changed, key=lambda change: abs(change.change)).block)
+def _phase(
+    name: str, before: Sequence[dict[int, Floats]], after: Sequence[dict[int, Floats]]
+) -> PhaseTurns | None:
+    """One phase of all traces; None where too few blocks took part."""
+    blocks = [sorted(set(side[0]).intersection(*side)) for side in (before, after)]
+    if blocks[0] != blocks[1]:
+        raise TraceError(
+            f"the two sides differ in which blocks are active in {name}: {blocks[0]} and {blocks[1]}"
+        )
+    if len(blocks[0]) < FEWEST_BLOCKS:
+        return None
+    matrices = [
+        [np.stack([own[block] for block in blocks[0]], axis=1) for own in side] for side in (before, after)
+    ]
+    return PhaseTurns(phase=name, blocks=tuple(blocks[0]), before=matrices[0], after=matrices[1])
 
 
-def _change(
-    block: int,
-    phase: str,
-    took_us: tuple[Floats, Floats],
-    usual_us: tuple[Floats, Floats],
-    *,
-    confidence: float,
-) -> BlockChange:
-    """What the block took on each side, in units of what is usual for a block in the same step."""
-    (before, around_before), (after, around_after) = (
-        serial.lower_quartile(np.log(took / usual).tolist(), confidence=confidence)
-        for took, usual in zip(took_us, usual_us, strict=True)
-    )
-    interval = None
-    if around_before is not None and around_after is not None:
-        low = after - before - math.hypot(after - around_after[0], around_before[1] - before)
-        high = after - before + math.hypot(around_after[1] - after, before - around_before[0])
-        interval = (math.expm1(low), math.expm1(high))
-    return BlockChange(
-        block=block,
-        phase=phase,
-        turns=min(len(side) for side in took_us),
-        before_us=float(np.median(took_us[0])),
-        after_us=float(np.median(took_us[1])),
-        change=math.expm1(after - before),
-        interval=interval,
-    )
+def _began_ns(trace: Trace) -> int:
+    base = trace.metadata.get(_BASE)
+    return int(trace.events.ts_ns.min()) + (base if isinstance(base, int) else 0) if len(trace.events) else 0
 
 
-def _together(sides: Sequence[dict[int, Floats]]) -> dict[int, Floats]:
-    """The same block's turns of several traces, one after the other."""
-    blocks = set(sides[0]).intersection(*sides)
-    return {block: np.concatenate([side[block] for side in sides]) for block in blocks}
+def _alternating(before: Sequence[Trace], after: Sequence[Trace]) -> bool | None:
+    """Whether the sides change at least every second trace; None where the traces do not tell when they began."""
+    every = (*before, *after)
+    if len(every) <= 2 or any(_BASE not in trace.metadata for trace in every):  # noqa: PLR2004 - one of each side
+        return None
+    of_before = {id(trace) for trace in before}
+    order = [id(trace) in of_before for trace in sorted(every, key=_began_ns)]
+    changes = sum(left != right for left, right in pairwise(order))
+    return changes >= min(len(before), len(after))
 
 
 def _turns(trace: Trace, *, device: bool) -> tuple[dict[int, Floats], ...]:

@@ -2,12 +2,10 @@
 
 from maskprof.reports import units
 from maskprof.reports.layout import Column, Table
-from maskprof.results.slower_blocks import BlockChange, BlockComparison
+from maskprof.results.slower_blocks import BlockChange, BlockComparison, PhaseResolution
 
 _NAMED = 3
-# So many turns tell a change of a few per cent.
-_FEW = 100
-_MORE = "Few turns: record more decode steps (--trace_steps) to tell small changes."
+_TENTH = 0.1
 
 
 def verdict(comparison: BlockComparison) -> str:
@@ -19,11 +17,61 @@ def verdict(comparison: BlockComparison) -> str:
     return " ".join(sentences) + (f" {rest} more changed." if rest else "")
 
 
+def resolution(comparison: BlockComparison) -> tuple[str, ...]:
+    """What these traces could have shown, so that what they do not show is not taken for absent; one sentence each."""
+    told = [(found, found.smallest) for found in comparison.resolutions if found.smallest is not None]
+    untold = [found for found in comparison.resolutions if found.smallest is None]
+    sentences = []
+    if told:
+        each = " or ".join(f"{_share(smallest)} in {found.phase}" for found, smallest in told)
+        sentences.append(
+            f"Resolution: a block slower by {each} would have been found {units.percent(told[0][0].power)} of the "
+            "time; a smaller slowdown may be there unseen."
+        )
+    if untold:
+        phases = " and ".join(found.phase for found in untold)
+        sentences.append(
+            f"Of {phases} nothing can be told from {units.count(untold[0].traces, 'trace')} of a side: record more."
+        )
+    if any(found.unit == "pieces" for found, _ in told):
+        sentences.append(
+            "That is by the spread inside of traces; from one recording to the next blocks differ by more than that. "
+            "Record 3 traces of each side or more to have that counted."
+        )
+    sentences += [_needed(found) for found, _ in told if found.asked is not None]
+    if comparison.alternating is False:
+        sentences.append(
+            "The sides were not recorded alternately: what changed on the machine in between is taken for a change of "
+            "blocks."
+        )
+    return tuple(sentences)
+
+
+def _needed(found: PhaseResolution) -> str:
+    assert found.asked is not None
+    have = units.count(found.traces, "trace")
+    asked = f"To find {_share(found.asked)} in {found.phase} {units.percent(found.power)} of the time"
+    if found.traces_needed is None:
+        return f"{asked}, no number of traces like these is enough: record more decode steps in each."
+    least = "at least" if found.unit == "pieces" else "about"
+    if found.traces_needed <= found.traces:
+        return f"{asked}, these {have} of each side are enough."
+    return (
+        f"{asked}, {least} {found.traces_needed} traces of each side like these are needed: an estimate from the "
+        f"spread of the {have} here."
+    )
+
+
+def _share(share: float) -> str:
+    return units.percent(share) if share >= _TENTH else f"{100 * share:.2g} %"
+
+
 def comparison_table(comparison: BlockComparison) -> Table:
     """Every block in every phase."""
     changes = comparison.changes
+    often = units.percent(comparison.resolutions[0].power) if comparison.resolutions else units.MISSING
+    asked = sum(change.interval is not None for change in changes)
     marks = [("slower" if c.change > 0 else "faster") if c.is_clear else "" for c in changes]
-    least = min(change.turns for change in changes)
     return Table(
         title="Blocks beside each other: device time"
         if comparison.device
@@ -37,15 +85,16 @@ def comparison_table(comparison: BlockComparison) -> Table:
             Column(key="after", title="after us", cells=tuple(units.fixed(c.after_us, 1) for c in changes)),
             Column(key="change", title="change", cells=tuple(_percent(c.change) for c in changes)),
             Column(key="interval", title="interval", cells=tuple(map(_interval, changes)), rank=1),
+            Column(key="resolution", title="finds", cells=tuple(map(_finds, changes)), rank=2, role="side"),
             Column(key="verdict", title="", cells=tuple(marks), justify="left"),
             Column(
-                key="turns", title="turns", cells=tuple(str(c.turns) for c in changes), rank=2, role="side"
+                key="turns", title="turns", cells=tuple(str(c.turns) for c in changes), rank=3, role="side"
             ),
         ),
         notes=(
-            "Change: beside the other blocks of the same step, so that a slower machine is none; of lower quartiles.",
-            f"Intervals leave room for {len(changes)} questions at once: 95 % of such tables have no wrong one.",
-            *((_MORE,) if least < _FEW else ()),
+            "Change: beside the other blocks of the same step, so that a slower machine is none; trace by trace.",
+            f"Finds: how much slower a block has to be to be found {often} of the time.",
+            f"Intervals leave room for {asked} questions at once: 95 % of such tables have no wrong one.",
         ),
         strong_rows=frozenset(row for row, change in enumerate(changes) if change.is_clear),
     )
@@ -67,6 +116,10 @@ def _interval(change: BlockChange) -> str:
     if change.interval is None:
         return units.MISSING
     return f"{_percent(change.interval[0])} to {_percent(change.interval[1])}"
+
+
+def _finds(change: BlockChange) -> str:
+    return units.MISSING if change.resolution is None else f"{100 * change.resolution:.2f} %"
 
 
 def _percent(share: float) -> str:

@@ -42,6 +42,30 @@ def test_as_json(tmp_path, capsys):
     assert [change["block"] for change in document["changes"]] == list(range(BLOCKS))
     assert all(change["interval"][0] <= 0 <= change["interval"][1] for change in document["changes"])
     assert not document["device"]
+    (found,) = document["resolutions"]
+    assert (found["phase"], found["unit"], found["traces"], found["power"]) == ("decode", "pieces", 1, 0.8)
+    assert 0 < found["typical"] <= found["smallest"]
+    assert (found["asked"], found["traces_needed"], document["alternating"]) == (None, None, None)
+
+
+def test_how_many_traces_a_resolution_needs(tmp_path, capsys):
+    for number in range(3):
+        for name in ("a", "b"):
+            write(tmp_path / name / f"{number}.pt.trace.json.gz", steps=40 + 7 * number)
+    words = ["compare", str(tmp_path / "a"), str(tmp_path / "b")]
+    assert main.main([*words, "--resolve", "2%", "--json"]) == 0
+    (found,) = json.loads(capsys.readouterr().out)["resolutions"]
+    assert (found["unit"], found["traces"], found["asked"]) == ("traces", 3, 0.02)
+    assert main.main([*words, "--resolve", "2 %"]) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert "Resolution: a block slower by " in said
+    assert "To find 2 % in decode 80 % of the time, these 3 traces of each side are enough." in said
+
+
+@pytest.mark.parametrize("text", ["2", "0", "-1%", "little", "nan"])
+def test_what_is_no_share(tmp_path, capsys, text):
+    assert main.main(["compare", "a", "b", f"--resolve={text}"]) == 2
+    assert f"needs a share such as 2% or 0.02, got '{text}'" in capsys.readouterr().err
 
 
 def test_nothing_changed(tmp_path, capsys):
