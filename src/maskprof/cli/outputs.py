@@ -59,15 +59,21 @@ class Outputs:
         """Whether stdout is free for tables."""
         return STDOUT not in (self.json, self.markdown)
 
+    @property
+    def files(self) -> list[tuple[str, Path]]:
+        """The files that were named, by their flags."""
+        named = (("--json", self.json), ("--markdown", self.markdown))
+        return [(flag, Path(place)) for flag, place in named if place is not None and place != STDOUT]
+
     def write(
         self,
         *,
         json: Callable[[], str],
         csv: Callable[[], Mapping[str, str]] | None = None,
         markdown: Callable[[], str] | None = None,
-        tables: Callable[["Console"], None],
+        tables: Callable[["Console"], None] | None = None,
     ) -> None:
-        """Make and write what was asked for; tables on the terminal unless stdout is taken.
+        """Make and write what was asked for; tables on the terminal, where there are any, unless stdout is taken.
 
         Raises:
             ConfigError: a place cannot be written to, or a table's file would overwrite what was read.
@@ -78,7 +84,7 @@ class Outputs:
         in_folder = csv() if folder is not None and csv is not None else {}
         if folder is not None:
             files = [("--csv", folder / name) for name in in_folder]
-            check_outputs([*_files(self.json, self.markdown), *files], self.inputs)
+            check_outputs([*self.files, *files], self.inputs)
             for name, content in in_folder.items():
                 write_output(folder / name, content)
         for place, text in made:
@@ -88,7 +94,7 @@ class Outputs:
         for place, text in made:
             if place == STDOUT:
                 write_stdout(text)
-        if self.shows_tables:
+        if tables is not None and self.shows_tables:
             from maskprof.reports.consoles import stdout_console  # noqa: PLC0415 - JSON does without rich
 
             tables(stdout_console(highlight=False))
@@ -112,11 +118,16 @@ def outputs_of(
     csv = getattr(args, "csv", None)
     if json == markdown == STDOUT:
         raise ConfigError("--json - and --markdown - would mix on stdout: write one of them to a file")
-    read = {what: tuple(paths) for what, paths in inputs.items()}
-    check_outputs([*_files(json, markdown), *(also or {}).items()], read)
-    if csv is not None:
-        prepare(Path(csv))
-    return Outputs(json=json, csv=None if csv is None else Path(csv), markdown=markdown, inputs=read)
+    outputs = Outputs(
+        json=json,
+        csv=None if csv is None else Path(csv),
+        markdown=markdown,
+        inputs={what: tuple(paths) for what, paths in inputs.items()},
+    )
+    check_outputs([*outputs.files, *(also or {}).items()], outputs.inputs)
+    if outputs.csv is not None:
+        prepare(outputs.csv)
+    return outputs
 
 
 def write_stdout(text: str) -> None:
@@ -142,8 +153,3 @@ def positive(text: str) -> int:
 def _place(place: str | None) -> str | None:
     """`-` for stdout by any of its names."""
     return STDOUT if place is not None and place != STDOUT and is_stdout(Path(place)) else place
-
-
-def _files(json: str | None, markdown: str | None) -> list[tuple[str, Path]]:
-    named = (("--json", json), ("--markdown", markdown))
-    return [(flag, Path(place)) for flag, place in named if place is not None and place != STDOUT]
