@@ -16,7 +16,22 @@ from maskprof.traces.inflate import text_chunks
 from maskprof.traces.recovery import repaired
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_METADATA = "M"
 _GZIP_FORMAT = zlib.MAX_WBITS | 16
+
+
+class _Event(msgspec.Struct, gc=False):
+    """What the viewer takes for granted in an event."""
+
+    ph: str
+    name: str = ""
+
+
+class _Document(msgspec.Struct, gc=False):
+    traceEvents: list[_Event]  # noqa: N815 - the key's name
+
+
+_strict = msgspec.json.Decoder(_Document | list[_Event])
 
 
 def packed_json(content: bytes, account: Account, name: str) -> bytes:
@@ -26,20 +41,25 @@ def packed_json(content: bytes, account: Account, name: str) -> bytes:
     without what it dropped: `NaN`, UTF-16, text after the end, events that are null or have no time.
 
     Raises:
-        TraceError: it is damaged where that changes what belongs to which event.
+        TraceError: it is damaged where that changes what belongs to which event, or there is nothing to show in it.
     """
     text = b"".join(text_chunks(BytesIO(content), Tally())).removeprefix(MARK)
-    if not account.notes and not account.lost and _is_strict(text):
-        return content if _is_one_gzip(content) else gzip.compress(text)
-    return gzip.compress(_rewritten(text, name))
+    phases = None if account.notes or account.lost else _strict_phases(text)
+    packed = content if phases is not None and _is_one_gzip(content) else None
+    if phases is None:
+        text, phases = _rewritten(text, name)
+    if not any(phase != _METADATA for phase in phases):
+        raise TraceError(f"{name} holds no event, so there is nothing to show")
+    return packed if packed is not None else gzip.compress(text)
 
 
-def _is_strict(text: bytes) -> bool:
+def _strict_phases(text: bytes) -> list[str] | None:
+    """The phase of each event; None where this is not the strict JSON that a browser and the viewer read."""
     try:
-        msgspec.json.decode(text, type=msgspec.Raw)
-    except msgspec.DecodeError:
-        return False
-    return True
+        document = _strict.decode(text)
+    except (msgspec.DecodeError, RecursionError):
+        return None
+    return [event.ph for event in (document.traceEvents if isinstance(document, _Document) else document)]
 
 
 def _is_one_gzip(content: bytes) -> bool:
@@ -54,7 +74,8 @@ def _is_one_gzip(content: bytes) -> bool:
     return stream.eof and not stream.unused_data
 
 
-def _rewritten(text: bytes, name: str) -> bytes:
+def _rewritten(text: bytes, name: str) -> tuple[bytes, list[str]]:
+    """Strict JSON with all that can be shown, and the phase of each event in it."""
     decoder = json.JSONDecoder(parse_constant=lambda _name: None, parse_float=_finite)
     try:
         document, _ = decoder.raw_decode(repaired(text, Tally()).decode("utf-8", "replace").lstrip())
@@ -66,13 +87,15 @@ def _rewritten(text: bytes, name: str) -> bytes:
     events = document["traceEvents"] if isinstance(document, dict) else document
     shown = [_shown(event) for event in events if _is_showable(event)]
     whole = document | {"traceEvents": shown} if isinstance(document, dict) else shown
-    return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode()
+    return json.dumps(whole, separators=(",", ":"), allow_nan=False).encode(), [
+        event["ph"] for event in shown
+    ]
 
 
 def _is_showable(event: Any) -> bool:
     if not isinstance(event, dict) or not isinstance(event.get("ph"), str):
         return False
-    times = {"M": (), "X": ("ts", "dur")}.get(event["ph"], ("ts",))
+    times = {_METADATA: (), "X": ("ts", "dur")}.get(event["ph"], ("ts",))
     return all(_number(event.get(time)) is not None for time in times)
 
 
