@@ -105,7 +105,7 @@ def _shown(event: dict[str, Any]) -> dict[str, Any]:
         if key in event:
             shown[key] = _number(event[key])
     for key in ("pid", "tid"):
-        if event.get(key) is None:
+        if event.get(key, 0) is None:
             shown[key] = 0
     if not isinstance(event.get("args", {}), dict):
         del shown["args"]
