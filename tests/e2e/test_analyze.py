@@ -60,7 +60,7 @@ def test_a_masked_run_beside_the_full_one(recorded, tmp_path):
     assert (said.code, said.err) == (0, "")
     flat = " ".join(said.out.split())
     assert "B skips blocks 10 to 15" in flat
-    assert "fewer operator calls than A: exactly those of these blocks." in flat
+    assert "fewer operator calls than A: exactly those of these blocks, operator by operator." in flat
     found = json.loads(maskprof("diff", full, masked, "--json", "-", cwd=tmp_path).out)
     assert found["skipped_only_in_b"] == [10, 11, 12, 13, 14, 15]
     assert {phase: len(rows) for phase, rows in found["blocks"].items()} == {"prefill": 16, "decode": 16}

@@ -85,6 +85,11 @@ _DEVICES = (
         r"a10", "NVIDIA A10", {"bf16": 125.0, "fp16": 125.0, "tf32": 62.5, "fp32": 31.2}, 600.0,
         "NVIDIA A10 data sheet, nvidia.com/content/dam/en-zz/Solutions/Data-Center/a10/pdf/a10-datasheet.pdf",
     ),
+    # Cut down from the A10: 70 and not 125.
+    _row(
+        r"a10g", "NVIDIA A10G", {"bf16": 70.0, "fp16": 70.0}, 600.0,
+        "NVIDIA A10G data sheet, d1.awsstatic.com/product-marketing/ec2/NVIDIA_AWS_A10G_DataSheet_FINAL_02_17_2022.pdf",
+    ),
     _row(
         r"t4", "Tesla T4", {"fp16": 65.0, "fp32": 8.1}, 320.0,
         "NVIDIA T4 Tensor Core GPU product brief, PB-09256-001",

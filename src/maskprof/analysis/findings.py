@@ -239,16 +239,18 @@ def _against_peaks(roofline: Roofline | None, device: DeviceTime) -> Iterable[st
     if roofline is None or roofline.peaks is None or _idles(device):
         return
     by_bound: dict[str, float] = {}
-    for row in roofline.rows:
+    computing = [row for row in roofline.rows if row.flops > 0]
+    for row in computing:
         by_bound[row.bound] = by_bound.get(row.bound, 0.0) + row.device_us
+    covered_us = sum(by_bound.values())
     bound, most = max(by_bound.items(), key=lambda item: item[1], default=("unknown", 0.0))
-    if bound not in _BOUNDS or roofline.covered_us < _TOP * roofline.kernel_time_us:
+    if bound not in _BOUNDS or covered_us < _TOP * roofline.kernel_time_us:
         return
-    top = roofline.rows[0]
+    top = computing[0]
     reached = f"{top.tflops:.3g} TFLOP/s" if top.bound == "compute" else f"{top.gb_s:.3g} GB/s"
     share = "" if top.share_of_peak is None else f", {_percent(top.share_of_peak, 1)} of the peak"
     yield (
-        f"By their shapes, {_BOUNDS[bound]} bounds {_percent(most, roofline.covered_us)} of the matrix products' and "
+        f"By their shapes, {_BOUNDS[bound]} bounds {_percent(most, covered_us)} of the matrix products' and "
         f"attention's time; {top.operator} reaches {reached}{share}."
     )
 

@@ -1,25 +1,26 @@
-"""Achieved against possible: matrix products, attention and convolutions by their recorded shapes."""
+"""Achieved against possible: matrix products, attention, convolutions and what moves, by their recorded shapes."""
 
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from maskprof.analysis.call_inputs import CallCost
 from maskprof.analysis.device_time import LONGEST_FLOOR_NS, launched_ns
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.devices import peaks_of_trace
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.launches import launch_floor_ns
 from maskprof.analysis.narrow import slices
-from maskprof.analysis.operator_costs import CallCost, call_cost, is_costed
+from maskprof.analysis.operator_costs import call_cost, is_costed
 from maskprof.results.trace_summary import Bound, DevicePeaks, Roofline, RooflineRow
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int64s, Ints, Trace
 from maskprof.traces.links import Launches, Nesting, innermost, nest
 
-# What says in a kernel's name that float32 matrices are multiplied as TF32.
 Floats = NDArray[np.float64]
 
+# What says in a kernel's name that float32 matrices are multiplied as TF32.
 _TF32 = ("tf32", "xf32", "s1688gemm", "s1688fprop", "s1688dgrad", "s1688wgrad")
 
 
@@ -33,7 +34,8 @@ def roofline(
 
     A kernel counts for the innermost operator around its launch whose cost follows from its shapes. Calls of
     an operator within which another such operator launches kernels are not rows: their work is the inner one's.
-    `peaks` are looked up by the device's name where they are not given; without any, rows have no
+    Operators without FLOPs, which only move numbers, have the kernels that no matrix product, attention or convolution
+    around them has. `peaks` are looked up by the device's name where they are not given; without any, rows have no
     `share_of_peak`, and no bound but `launch`. `found` is what `device_work` gives for this trace, if it is at hand.
 
     A row's bound is
@@ -86,8 +88,11 @@ class _Calls:
         assert cost is not None
         return self._trace.names[int(self._kinds[kind]) // len(self._trace.inputs)], cost
 
-    def with_cost(self, positions: Int64s) -> Int64s:
-        """For each position (or -1) the call there, or the nearest around it whose cost can be told; -1 without."""
+    def with_cost(self, positions: Int64s, *, moving: bool = False) -> Int64s:
+        """For each position (or -1) the call there, or the nearest around it whose cost can be told; -1 without.
+
+        Calls that have FLOPs are looked for, or, `moving`, those that have none.
+        """
         found = positions
         while True:
             asked = np.unique(self.kind[found[found >= 0]])
@@ -95,11 +100,17 @@ class _Calls:
                 if kind not in self._costs:
                     name, code = divmod(int(self._kinds[kind]), len(self._trace.inputs))
                     self._costs[kind] = call_cost(self._trace.names[name], self._trace.inputs[code])
-            unknown = [kind for kind in asked.tolist() if self._costs[kind] is None]
+            unknown = [
+                kind for kind in asked.tolist() if not self._is_wanted(self._costs[kind], moving=moving)
+            ]
             if not unknown:
                 return found
             is_unknown = (found >= 0) & np.isin(self.kind[found], unknown)
             found = np.where(is_unknown, self.nesting.parents[found], found)
+
+    @staticmethod
+    def _is_wanted(cost: CallCost | None, *, moving: bool) -> bool:
+        return cost is not None and (cost.flops > 0) != moving
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,6 +142,9 @@ def _find_kernels(trace: Trace, costed: _Calls, work: DeviceWork, calls: Calls) 
     launched = np.flatnonzero(work.is_kernel & (work.call >= 0))
     inside = innermost(trace.events, costed.nesting, calls.rows)
     operator[launched] = costed.with_cost(inside)[work.call[launched]]
+    operator[_holds_another(costed.nesting, operator)[operator]] = -1
+    others = launched[operator[launched] < 0]
+    operator[others] = costed.with_cost(inside, moving=True)[work.call[others]]
     operator[_holds_another(costed.nesting, operator)[operator]] = -1
     at = np.flatnonzero(operator >= 0)
     # Traces with stacks have many thousands of names, and few of them are kernels'.
@@ -211,7 +225,9 @@ def _row(operator: str, cost: CallCost, sums: _Sums, one: int, peaks: DevicePeak
     bound: Bound = "unknown"
     share = None
     peak = peaks.tflops.get(dtype) if peaks is not None else None
-    if peaks is not None and peak is not None:
+    if peaks is not None and not cost.flops:
+        bound, share = "memory", gb_s / peaks.bandwidth_gb_s
+    elif peaks is not None and peak is not None:
         ridge = peak * 1e3 / peaks.bandwidth_gb_s
         bound, share = (
             ("compute", tflops / peak) if intensity >= ridge else ("memory", gb_s / peaks.bandwidth_gb_s)

@@ -7,7 +7,6 @@ from itertools import groupby, pairwise
 from maskprof.kernel_names import short_names
 from maskprof.reports import units
 from maskprof.reports.diff_columns import change_columns, count_columns, status_column, tally
-from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
 from maskprof.reports.trace_columns import Shorten, count_cell, name_columns, plain_names
 from maskprof.results.trace_comparison import BlockDiffRow, DiffRow, DiffStatus
@@ -65,7 +64,7 @@ def blocks_diff_table(rows: Sequence[BlockDiffRow], *, where: str, counts: str) 
     shown = [group.row for group in groups]
     several = any(len(group.blocks) > 1 for group in groups)
     columns = list(
-        name_columns("name", "\nblocks" if several else "\nblock", [g.label for g in groups], least=16)
+        name_columns("name", "\nblocks" if several else "\nblock", [g.label for g in groups], least=20)
     )
     if several:
         cells = tuple(str(len(group.blocks)) for group in groups)
@@ -97,7 +96,7 @@ def block_work_tables(rows: Sequence[BlockDiffRow], *, where: str, what: str, to
         left = block_numbers(sorted(number for group in rest for number in group.blocks))
         note = f"Likewise blocks {left}, with other {what}s: they are in --json and --csv."
         tables[-1] = _with_note(tables[-1], note)
-    others = _others_table(rows, where=where, what=what, top=top)
+    others = _others_table(rows, where=where, what=what, top=max(1, top // 2))
     return (*tables, *([] if others is None else [others]))
 
 
@@ -132,29 +131,41 @@ def _one_sided_table(group: BlockGroup, *, where: str, what: str, top: int) -> T
 
 def _others_table(rows: Sequence[BlockDiffRow], *, where: str, what: str, top: int) -> Table | None:
     """In blocks that run on both sides: what runs more or less often, and in those that changed what takes longer."""
-    found = [
-        (row.key, work)
-        for row in rows
-        if row.status not in _ONE_SIDED
-        for work in row.work
-        if work.count_a != work.count_b or (work.status != "same" and row.status != "same")
-    ]
-    if not found:
+    groups: dict[tuple[str, ...], list[tuple[int, DiffRow]]] = {}
+    for row in rows:
+        for work in row.work if row.status not in _ONE_SIDED else ():
+            if work.count_a != work.count_b or (work.status != "same" and row.status != "same"):
+                alike = (work.key, work.status, _rounded(work.count_a), _rounded(work.count_b))
+                groups.setdefault(alike, []).append((int(row.key), work))
+    if not groups:
         return None
+    found = [
+        (
+            block_numbers([block for block, _ in members]),
+            _together([work for _, work in members], len(members)),
+        )
+        for members in groups.values()
+    ]
     found.sort(key=lambda pair: (pair[1].count_a == pair[1].count_b, -abs(pair[1].delta_us)))
     shown = found[:top]
-    work = [row for _, row in shown]
+    changes = [row for _, row in shown]
+    several = any(len(members) > 1 for members in groups.values())
+    notes = ["Other numbers of calls first."] if any(row.count_a != row.count_b for row in changes) else []
+    if several:
+        notes.append("Calls of each block; times of all blocks of a row together.")
     largest = f": the {len(shown)} largest of {len(found)} changes" if len(shown) < len(found) else ""
     return Table(
         title=f"Changed inside other blocks{where} (per step){largest}",
         columns=(
-            Column(key="block", title="\nblock", cells=tuple(visible(key) for key, _ in shown)),
-            *name_columns("name", f"\n{what}", [row.key for row in work], shorten=_shorten(what)),
-            status_column(work),
-            *count_columns(work, "calls", rank=1),
-            *change_columns(work),
+            *name_columns(
+                "blocks", "\nblocks" if several else "\nblock", [label for label, _ in shown], least=16
+            ),
+            *name_columns("name", f"\n{what}", [row.key for row in changes], shorten=_shorten(what)),
+            status_column(changes),
+            *count_columns(changes, "calls\neach" if several else "calls", rank=1),
+            *change_columns(changes),
         ),
-        notes=("Other numbers of calls first.",) if any(r.count_a != r.count_b for r in work) else (),
+        notes=tuple(notes),
     )
 
 

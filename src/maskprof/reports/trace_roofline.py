@@ -15,14 +15,8 @@ def roofline_table(roofline: Roofline | None, *, top: int) -> Table | None:
     more = len(roofline.rows) - len(shown)
     tflops = [row.tflops for row in shown]
     rates = [row.gb_s for row in shown]
-    intensities = tuple(units.significant(row.intensity) for row in shown)
-    notes = [
-        f"These and others with shapes explain {units.duration_us(roofline.covered_us)} of "
-        f"{units.duration_us(roofline.kernel_time_us)} kernel time."
-        if more
-        else f"They explain {units.duration_us(roofline.covered_us)} of "
-        f"{units.duration_us(roofline.kernel_time_us)} kernel time.",
-    ]
+    intensities = tuple(units.significant(row.intensity) if row.flops else units.MISSING for row in shown)
+    notes = [_covered(roofline, more=bool(more))]
     peaks = roofline.peaks
     if peaks is None:
         notes.append("The device's peaks are not known: give them with --peaks for shares and bounds.")
@@ -47,7 +41,8 @@ def roofline_table(roofline: Roofline | None, *, top: int) -> Table | None:
             time_column("device", "device", [row.device_us for row in shown], rank=1),
             Column(
                 key="tflops", title="\nTFLOP/s",
-                cells=tuple(units.fixed(v, units.decimals_for(tflops)) for v in tflops), rank=BEFORE_NAMES + 1,
+                rank=BEFORE_NAMES + 1,
+                cells=tuple(units.fixed(v, units.decimals_for(tflops)) if v else units.MISSING for v in tflops),
             ),
             Column(
                 key="gb_s", title="\nGB/s", rank=BEFORE_NAMES + 1,
@@ -64,8 +59,23 @@ def roofline_table(roofline: Roofline | None, *, top: int) -> Table | None:
     )  # fmt: skip
 
 
+def _covered(roofline: Roofline, *, more: bool) -> str:
+    """How much of the kernels' time has a figure, and how much has none."""
+    explained = (
+        f"{'These and the others' if more else 'They'} explain {units.duration_us(roofline.covered_us)} of "
+        f"{units.duration_us(roofline.kernel_time_us)} kernel time"
+    )
+    without = roofline.without_figure
+    if not without:
+        return f"{explained}."
+    return (
+        f"{explained}; {units.percent(without)} has no figure: kernels whose launch is not in the trace, of graphs, "
+        "or of operators whose shapes do not tell their work."
+    )
+
+
 def _reached(row: RooflineRow) -> str:
     """The rate that counts for what bounds the row."""
-    if row.bound == "memory":
+    if row.bound == "memory" or not row.flops:
         return f"{units.significant(row.gb_s)} GB/s"
     return f"{units.significant(row.tflops)} TFLOP/s"

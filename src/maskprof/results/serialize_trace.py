@@ -203,7 +203,7 @@ def _block_entry(block: BlockTime) -> dict[str, Any]:
 
 
 def _roofline_entry(roofline: Roofline) -> dict[str, Any]:
-    return asdict(roofline)
+    return {**asdict(roofline), "without_figure": roofline.without_figure}
 
 
 def _skipped_entry(row: SkippedChange) -> dict[str, Any]:

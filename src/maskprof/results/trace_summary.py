@@ -302,11 +302,11 @@ class DevicePeaks:
 class RooflineRow:
     """Calls of one operator with one set of shapes.
 
-    `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once). `device_us` is the
-    kernels' time over all `count` calls. Achieved figures are over that time. `intensity` is FLOPs per byte.
-    `bound` is `compute` or `memory` by the side of the ridge that the intensity is on, `launch` if the device
-    waited longer for the kernels' launch than they ran, `unknown` without a peak of this type. `share_of_peak` is of
-    FLOP/s above the ridge and of bandwidth below it.
+    `flops` and `bytes` are per call, from the shapes (least traffic: each tensor once); of operators that only move
+    numbers `flops` is 0. `device_us` is the kernels' time over all `count` calls. Achieved figures are over that time.
+    `intensity` is FLOPs per byte. `bound` is `compute` or `memory` by the side of the ridge that the intensity is on,
+    `launch` if the device waited longer for the kernels' launch than they ran, `unknown` without a peak of this type.
+    `share_of_peak` is of FLOP/s above the ridge and of bandwidth below it.
     """
 
     operator: str
@@ -331,6 +331,12 @@ class Roofline:
     rows: tuple[RooflineRow, ...]
     covered_us: float
     kernel_time_us: float
+
+    @property
+    def without_figure(self) -> float:
+        """The share of the kernels' time that no row explains."""
+        left = self.kernel_time_us - self.covered_us
+        return max(0.0, left / self.kernel_time_us) if self.kernel_time_us > 0 else 0.0
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,7 +28,7 @@ class Inputs(NamedTuple):
     Attributes:
         dims: a list of sizes for each input, such as `[[16, 559], [1024, 1024], []]`.
         types: a list of names, such as `["c10::BFloat16", "float", "Scalar"]`; empty where not recorded.
-        concrete: the values of the inputs that are no tensors, for operators that have `attention` or `conv` in
+        concrete: the values of the inputs that are no tensors, for operators that have `attention`, `attn` or `conv` in
             their name (causal or not, strides); empty for all others.
     """
 

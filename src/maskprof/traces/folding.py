@@ -50,6 +50,8 @@ _MODULE = "nn.Module: "
 # Stands in no sound JSON text.
 _BETWEEN_TEXTS = b"\0"
 _NO_INPUTS = _BETWEEN_TEXTS
+# Of these operators the inputs that are no tensors are kept too.
+_WITH_VALUES = ("attention", "attn", "conv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -75,7 +77,7 @@ class ColumnFold:
         self._python = python
         self._columns = {column: GrowingColumn(at_least=width) for column, width in _WIDTHS.items()}
         self._kind = GrowingColumn()
-        self._names = CodeTable("names", tally, lambda name: "attention" in name or "conv" in name)
+        self._names = CodeTable("names", tally, lambda name: any(part in name for part in _WITH_VALUES))
         self._categories = CodeTable("categories", tally, lambda c: canonical(c) in (MEMCPY, MEMSET))
         self._pids = CodeTable("process ids", tally)
         self._tids = CodeTable("thread ids", tally)

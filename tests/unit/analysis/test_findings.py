@@ -318,7 +318,7 @@ def test_what_shapes_tell(tmp_path, rows, sentence):
 
 
 @pytest.mark.parametrize(
-    "change", [{"peaks": None}, {"rows": (row("launch"),)}, {"rows": ()}, {"covered_us": 20.0}]
+    "change", [{"peaks": None}, {"rows": (row("launch"),)}, {"rows": ()}, {"kernel_time_us": 1000.0}]
 )
 def test_shapes_that_tell_too_little(tmp_path, change):
     found = Roofline(peaks=PEAKS, rows=(row("compute"),), covered_us=60.0, kernel_time_us=100.0)

@@ -315,7 +315,7 @@ def test_what_changed(call, tmp_path):
     assert out.startswith(f"A: {full}")
     flat = " ".join(out.split())
     assert "B skips block 1, which takes 0 us instead of 200 us in decode, per step." in flat
-    assert "B has 2 fewer kernels than A: exactly those of this block." in flat
+    assert "B has 2 fewer kernels than A: exactly those of this block, kernel by kernel." in flat
     found = json.loads(call("diff", full, masked, "--json", "-")[1])
     assert [row["status"] for row in found["blocks"]["decode"]] == ["same", "removed"]
     assert {row["key"]: row["status"] for row in found["kernels"]} == dict.fromkeys(
@@ -329,7 +329,7 @@ def test_a_difference_in_other_forms(call, tmp_path):
     code, out, _ = call("diff", "a.json", "b.json", "--csv", "tables", "--markdown", "-", "--top", "1")
     assert code == 0
     assert out.startswith("# Two traces\n\nA: a.json")
-    assert "**Kernels: the 1 largest changes of 3**" in out
+    assert "**Kernels: the 1 largest of 3 changes**" in out
     assert (tmp_path / "tables" / "kernels.csv").read_text().splitlines()[0] == (
         "kernel,status,count_a,count_b,us_a,us_b,delta_us"
     )

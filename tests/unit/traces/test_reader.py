@@ -209,6 +209,21 @@ def test_recorded_inputs_are_kept_as_text(tmp_path, key):
     assert trace.events.bytes.tolist() == [-1, -1, -1, -1, -1, 2**40]
 
 
+@pytest.mark.parametrize(
+    ("operator", "kept"),
+    [
+        ("aten::_scaled_dot_product_attention_math", True),
+        ("flash_attn::_flash_attn_forward", True),
+        ("aten::convolution_backward", True),
+        ("aten::scatter", False),
+    ],
+)
+def test_values_are_kept_of_operators_whose_work_they_tell(tmp_path, operator, kept):
+    shapes = {"Input Dims": [[2]], "Input type": ["float"], "Concrete Inputs": ["1"]}
+    (inputs,) = TraceBuilder().op(operator, 1, 1, **shapes).read(tmp_path).inputs
+    assert inputs.concrete == ('["1"]' if kept else "")
+
+
 def test_a_trace_without_events_is_a_trace(tmp_path):
     trace = TraceBuilder().read(tmp_path)
     assert len(trace.events) == 0
