@@ -153,12 +153,13 @@ def _limited(limit_s: float | None, on_stuck: Callable[[], object] | None) -> It
     # Code that keeps even Python's threads from running is ended from outside of Python, with its stack on stderr.
     faulthandler.dump_traceback_later(limit_s + 2 * GRACE_S, exit=True, file=_STDERR)
     before = signal.signal(signal.SIGALRM, _on_alarm)
-    signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
-    if on_stuck is not None:
-        threading.Thread(
-            target=_watch, args=(time.monotonic() + limit_s + GRACE_S, done, on_stuck), daemon=True
-        ).start()
     try:
+        # In here: a short limit may be over before the next line, and a timer left running would end the process.
+        signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+        if on_stuck is not None:
+            threading.Thread(
+                target=_watch, args=(time.monotonic() + limit_s + GRACE_S, done, on_stuck), daemon=True
+            ).start()
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
