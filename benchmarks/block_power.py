@@ -199,8 +199,12 @@ def by_turns(run: Run) -> set[int]:
     found = set()
     beside = [_beside_the_others_by_turn(side) for side in (run.before, run.after)]
     for block in range(BLOCKS):
-        quartiles = [lower_quartile(side[:, :, block].ravel()) for side in beside]
-        (low, around_low), (high, around_high) = quartiles
+        (low, around_low), (high, around_high) = (
+            serial.lower_quartile(side[:, :, block].ravel().tolist(), confidence=1 - WRONG / BLOCKS)
+            for side in beside
+        )
+        if around_low is None or around_high is None:
+            continue
         below = math.hypot(high - around_high[0], around_low[1] - low)
         above = math.hypot(around_high[1] - high, low - around_low[0])
         if high - low - below > 0 or high - low + above < 0:
@@ -212,17 +216,6 @@ def _beside_the_others_by_turn(side: Floats) -> Floats:
     logs = np.log(side)
     beside: Floats = logs - np.median(logs, axis=2, keepdims=True)
     return beside
-
-
-def lower_quartile(data: Floats) -> tuple[float, tuple[float, float]]:
-    ordered = np.sort(data)
-    quartile = serial._read_off(ordered, 0.25)
-    above = np.where(data > quartile, 0.25, -0.75)
-    half = serial._reach(above - above.mean(), 1 - WRONG / BLOCKS) / math.sqrt(data.size)
-    return quartile, (
-        serial._read_off(ordered, max(0.0, 0.25 - half)),
-        serial._read_off(ordered, 0.25 + half),
-    )
 
 
 WAYS: dict[str, Callable[[Run], set[int]]] = {

@@ -13,6 +13,7 @@ recorded, and judged once.
 """
 
 import argparse
+import gc
 import math
 import tempfile
 import time
@@ -30,7 +31,7 @@ from torch import nn
 from transformers import LlamaConfig, LlamaForCausalLM
 
 from maskprof import find_blocks, read_trace
-from maskprof.analysis.slower_blocks import compare_blocks
+from maskprof.analysis.slower_blocks import TraceTurns, compare_turns, turns_of
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import HostTimer
 from maskprof.models.presets import PRESETS, preset_config
@@ -38,7 +39,6 @@ from maskprof.recording.session import record
 from maskprof.reports.slower_blocks_table import comparison_table, resolution, verdict
 from maskprof.skipping.wrapper import BlockMaskWrapper
 from maskprof.stats import describe, paired_difference
-from maskprof.traces.columns import Trace
 
 SLOWER = 0.02
 # To be found in a single judgement, which a power of 80 % would miss once in five.
@@ -155,26 +155,28 @@ def planted(args: argparse.Namespace) -> dict[str, Any]:
         clean.append((times[True], times[False]))
     with tempfile.TemporaryDirectory() as name:
 
-        def taken(kinds: tuple[str, ...], count: int) -> dict[str, list[Trace]]:
-            """Traces of each kind, in turns; read as they come, so that the disk need not hold all."""
-            sides: dict[str, list[Trace]] = {kind: [] for kind in kinds}
+        def taken(kinds: tuple[str, ...], count: int) -> dict[str, list[TraceTurns]]:
+            """The turns of traces of each kind, recorded in turns; no trace is kept."""
+            sides: dict[str, list[TraceTurns]] = {kind: [] for kind in kinds}
             for number in range(count):
                 for kind in kinds if number % 2 else reversed(kinds):
                     with slower_block(blocks[chosen], wait_ms if kind == "slower" else 0.0):
                         path = recorded(greedy, model, Path(name) / kind, args.steps)
-                    sides[kind].append(read_trace(path))
+                    sides[kind].append(turns_of(read_trace(path)))
                     path.unlink()
+                    # What a profiler leaves behind is in circles, hundreds of MB each time.
+                    gc.collect()
             return sides
 
         pilot = taken(("before", "same"), args.pilot)
         turn_us = next(
             change.before_us
-            for change in compare_blocks(pilot["before"], pilot["same"]).changes
+            for change in compare_turns(pilot["before"], pilot["same"]).changes
             if (change.block, change.phase) == (chosen, "decode")
         )
         plan = next(
             found
-            for found in compare_blocks(
+            for found in compare_turns(
                 pilot["before"], pilot["same"], resolve=wait_ms * 1000 / turn_us, power=PLANNED_POWER
             ).resolutions
             if found.phase == "decode"
@@ -192,8 +194,8 @@ def planted(args: argparse.Namespace) -> dict[str, Any]:
             "traces": traces,
             "clean": paired_difference(*zip(*clean, strict=True)),
             "step_ms": median(fast for _, fast in clean),
-            "same": compare_blocks(sides["before"], sides["same"]),
-            "slower": compare_blocks(sides["before"], sides["slower"]),
+            "same": compare_turns(sides["before"], sides["same"]),
+            "slower": compare_turns(sides["before"], sides["slower"]),
         }
 
 

@@ -51,10 +51,14 @@ BENCHMARKS = (
     Benchmark(script="known_answers.py", page="known-answers.md", asks="Do known times come out?"),
     Benchmark(script="closure.py", page="closure.md", asks="Do clean and traced figures agree?"),
     Benchmark(script="planted.py", page="same-and-slower.md", asks="Is a block that is 2 % slower found?"),
+    Benchmark(
+        script="block_power.py", page="block-power.md", asks="How small a slowdown of a block can be told?"
+    ),
     Benchmark(script="perturbation.py", page="perturbation.md", asks="What does recording cost?"),
     Benchmark(script="reference.py", page="peers.md", asks="Do others measure the same?"),
     Benchmark(script="research_semantics.py", page="../pitfalls.md", asks="How large is each pitfall?"),
     Benchmark(script="molmo.py", page="molmo-block.md", asks="Is our Molmo as fast as plain code?"),
+    Benchmark(script="mutants.py", page="mutants.md", asks="Would a test notice a wrong line?"),
 )
 
 

@@ -9,7 +9,7 @@ Every mask is tried in a plain forward and in cached steps. Some are also tried 
 """
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -218,9 +218,3 @@ def _same(ones: tuple[Tensor, ...], others: tuple[Tensor, ...]) -> bool:
 def _distance(one: Tensor, other: Tensor) -> float:
     """Largest difference, as a share of the largest logit."""
     return float((one - other).abs().max() / one.abs().max().clamp_min(1e-12))
-
-
-def check_all(chosen: tuple[Architecture, ...]) -> Iterator[Verdict]:
-    """One verdict after the other."""
-    for architecture in chosen:
-        yield check(architecture)

@@ -153,14 +153,18 @@ def _limited(limit_s: float | None, on_stuck: Callable[[], object] | None) -> It
     # Code that keeps even Python's threads from running is ended from outside of Python, with its stack on stderr.
     faulthandler.dump_traceback_later(limit_s + 2 * GRACE_S, exit=True, file=_STDERR)
     before = signal.signal(signal.SIGALRM, _on_alarm)
+    if on_stuck is not None:
+        threading.Thread(
+            target=_watch, args=(time.monotonic() + limit_s + GRACE_S, done, on_stuck), daemon=True
+        ).start()
     try:
-        # In here: a short limit may be over before the next line, and a timer left running would end the process.
-        signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
-        if on_stuck is not None:
-            threading.Thread(
-                target=_watch, args=(time.monotonic() + limit_s + GRACE_S, done, on_stuck), daemon=True
-            ).start()
-        yield
+        # Set in here, and taken back twice: a limit that is all but over is raised before the next line is reached, a
+        # late one on the way out, and a timer that is left behind ends the process.
+        try:
+            signal.setitimer(signal.ITIMER_REAL, limit_s, _AGAIN_S)
+            yield
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
         faulthandler.cancel_dump_traceback_later()

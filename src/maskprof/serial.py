@@ -24,6 +24,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from statistics import NormalDist
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,8 +34,8 @@ Interval = tuple[float, float]
 
 # The range of 5 independent samples holds the median in 94 % of cases, of 4 in 88 %.
 MIN_SAMPLES_FOR_INTERVAL = 5
-NORMAL_QUANTILE = 1.959964
 _CONFIDENCE = 0.95
+_LEAST_FOR_QUARTILE = 20
 _FEWEST_OSCILLATIONS = 3
 _OSCILLATIONS_PER_SAMPLE = 0.3
 
@@ -53,37 +54,57 @@ class MedianErrors:
 
     def reach(self, weights: Sequence[float]) -> float:
         """Half the width of the 95 % interval of the sum of the medians times `weights`."""
-        series = self.influences @ np.asarray(weights, dtype=np.float64)
-        return _reach(series) / math.sqrt(len(series))
+        series = self.influences @ np.asarray(weights)
+        return _reach(series, _CONFIDENCE) / math.sqrt(len(series))
 
 
-def median_interval(
-    values: Sequence[float], *, independent: bool = False, confidence: float = _CONFIDENCE
-) -> Interval | None:
-    """The interval of the median of values in order of time; it always contains their median.
+def median_interval(values: Sequence[float], *, independent: bool = False) -> Interval | None:
+    """The 95 % interval of the median of values in order of time; it always contains their median.
 
     Args:
         values: the samples.
         independent: neighbours are no more alike than others.
-        confidence: how often such intervals hold the truth.
 
     Returns:
-        None where the whole range would be too narrow: below 5 values for 95 %.
+        None where the whole range would be too narrow: below 5 values.
 
     Raises:
-        ValueError: there are no values.
+        ValueError: there are no values, or not all are finite.
     """
-    data = _series(values)
-    least = (
-        MIN_SAMPLES_FOR_INTERVAL if confidence <= _CONFIDENCE else math.ceil(1 - math.log2(1 - confidence))
-    )
-    if data.size < least:
+    data = finite_series(values)
+    if data.size < MIN_SAMPLES_FOR_INTERVAL:
         return None
-    half = _half_share(data, confidence, independent=independent)
+    half = _half_share(data, independent=independent)
     ordered = np.sort(data)
     median = float(np.median(data))
     # A median between two samples, rounded, may lie beyond a bound that is read off between the same two.
     return min(_read_off(ordered, 0.5 - half), median), max(_read_off(ordered, 0.5 + half), median)
+
+
+def lower_quartile(
+    values: Sequence[float], *, confidence: float = _CONFIDENCE
+) -> tuple[float, Interval | None]:
+    """The value that a quarter of the values, in order of time, lie below, and its interval.
+
+    Everything that disturbs a machine makes times longer: the faster half of them is the one to compare by.
+
+    Returns:
+        No interval below 20 values, or where a quarter of them is too few for this confidence.
+
+    Raises:
+        ValueError: there are no values, or not all are finite.
+    """
+    data, share = finite_series(values), 0.25
+    ordered = np.sort(data)
+    quartile = _read_off(ordered, share)
+    if data.size < _LEAST_FOR_QUARTILE:
+        return quartile, None
+    # Where many values are alike, their own spread about the quartile tells too little.
+    independent = _normal_quantile(confidence) * math.sqrt(share * (1 - share))
+    half = max(independent, _reach(_above(data, quartile), confidence)) / math.sqrt(data.size)
+    if half >= share:
+        return quartile, None
+    return quartile, (_read_off(ordered, share - half), _read_off(ordered, share + half))
 
 
 def effective_samples(values: Sequence[float]) -> float | None:
@@ -91,14 +112,11 @@ def effective_samples(values: Sequence[float]) -> float | None:
 
     A rough figure: it comes from few oscillations, and is off by a factor of two now and then.
     """
-    data = _series(values)
+    data = finite_series(values)
     if data.size < MIN_SAMPLES_FOR_INTERVAL:
         return None
-    above = _above(data)
-    independent, long_run = (
-        float((above**2).mean()),
-        float(((_oscillations(data.size) @ above) ** 2).mean()),
-    )
+    above = _above(data, np.median(data))
+    independent, long_run = float(above.var()), _long_run_variance(above)
     return float(data.size) if long_run <= independent else data.size * independent / long_run
 
 
@@ -110,23 +128,23 @@ def median_errors(rounds: Sequence[Sequence[int]], series: Sequence[Sequence[flo
         series: the values, as many as rounds.
 
     Returns:
-        None where one of the series has fewer than 5 values.
+        None where one of the series has fewer than 5 values, or where there are fewer than 5 rounds.
 
     Raises:
-        ValueError: rounds and series do not match.
+        ValueError: rounds and series do not match, or not all values are finite.
     """
-    if len(rounds) != len(series) or any(len(r) != len(v) for r, v in zip(rounds, series, strict=False)):
+    if list(map(len, rounds)) != list(map(len, series)):
         raise ValueError("each series needs one round for each of its values")
-    if any(len(values) < MIN_SAMPLES_FOR_INTERVAL for values in series):
-        return None
     every = sorted(set().union(*rounds))
+    if min(map(len, [every, *series])) < MIN_SAMPLES_FOR_INTERVAL:
+        return None
     row_of = {number: row for row, number in enumerate(every)}
     influences = np.zeros((len(every), len(series)))
-    for column, (numbers, values) in enumerate(zip(rounds, series, strict=True)):
-        data = _series(values)
-        rows = [row_of[number] for number in numbers]
+    for column, values in enumerate(series):
+        data = finite_series(values)
+        rows = [row_of[number] for number in rounds[column]]
         scale = len(every) / data.size / _density_at_median(data)
-        np.add.at(influences[:, column], rows, _above(data) * scale)
+        np.add.at(influences[:, column], rows, _above(data, np.median(data)) * scale)
     return MedianErrors(influences=influences)
 
 
@@ -142,9 +160,9 @@ def change_point(values: Sequence[float], tolerance: float) -> int:
         tolerance: a standard deviation that does not matter; changes much below it are not looked for.
 
     Raises:
-        ValueError: there are no values.
+        ValueError: there are no values, or not all are finite.
     """
-    data = _series(values)
+    data = finite_series(values)
     rests = [data[start:] for start in range(max(1, data.size - 1))]
     doubts = [(float(rest.var()) + tolerance**2) / rest.size for rest in rests]
     return int(np.argmin(doubts))
@@ -164,40 +182,55 @@ def student_t_quantile(probability: float, freedom: int) -> float:
     central = 2.0 * probability - 1.0
     # The angle atan(t / sqrt(freedom)) is bounded, t is not.
     low, high = 0.0, math.pi / 2
-    for _ in range(100):
-        middle = (low + high) / 2
+    while low < (middle := (low + high) / 2) < high:
         if _central_share(middle, freedom) < central:
             low = middle
         else:
             high = middle
-    return math.sqrt(freedom) * math.tan((low + high) / 2)
+    return math.sqrt(freedom) * math.tan(middle)
 
 
-def _half_share(data: Floats, confidence: float, *, independent: bool) -> float:
-    """The h of the module's docstring: how far the bounds' shares lie from 1/2."""
-    half = _normal_quantile(confidence) / 2
+def finite_series(values: Sequence[float]) -> Floats:
+    """The values as an array.
+
+    Raises:
+        ValueError: there are none, or not all are finite.
+    """
+    data = np.asarray(values, dtype=np.float64)
+    if data.size == 0:
+        raise ValueError("needs at least one value, got none")
+    if not np.isfinite(data).all():
+        raise ValueError(f"needs finite values, got {data[~np.isfinite(data)][0]}")
+    return data
+
+
+def _half_share(data: Floats, *, independent: bool) -> float:
+    """The h of the module's docstring: how far the bounds' shares lie from 1/2; of very few values, beyond 0 and 1."""
+    half = _normal_quantile(_CONFIDENCE) / 2
     if not independent:
-        half = max(half, _reach(_above(data), confidence))
-    return min(0.5, half / math.sqrt(data.size))
+        half = max(half, _reach(_above(data, np.median(data)), _CONFIDENCE))
+    return half / math.sqrt(data.size)
 
 
-@cache
 def _normal_quantile(confidence: float) -> float:
-    return NORMAL_QUANTILE if confidence == _CONFIDENCE else NormalDist().inv_cdf((1 + confidence) / 2)
+    return NormalDist().inv_cdf((1 + confidence) / 2)
 
 
-def _above(data: Floats) -> Floats:
-    """1/2 where a value is above the median, -1/2 where it is below."""
-    return np.sign(data - np.median(data)) / 2
+def _above(data: Floats, point: float | np.floating[Any]) -> Floats:
+    """1/2 where a value is above the point, -1/2 where it is below, 0 where it is there."""
+    return np.sign(data - point) / 2
 
 
-def _reach(series: Floats, confidence: float = _CONFIDENCE) -> float:
-    """Half the interval of the mean of a series around 0, times the root of its length."""
-    oscillations = _oscillations(series.size)
-    projected = oscillations @ series
-    factor = _student_quantile((1 + confidence) / 2, len(oscillations))
-    long_run = factor * math.sqrt(float((projected**2).mean()))
-    return max(long_run, _normal_quantile(confidence) * math.sqrt(float((series**2).mean())))
+def _reach(series: Floats, confidence: float) -> float:
+    """Half the interval of the mean of a series, times the root of its length."""
+    factor = _student_quantile((1 + confidence) / 2, len(_oscillations(series.size)))
+    long_run = factor * math.sqrt(_long_run_variance(series))
+    return max(long_run, _normal_quantile(confidence) * float(series.std()))
+
+
+def _long_run_variance(series: Floats) -> float:
+    """The variance of the mean of a series of values that are alike to their neighbours, times its length."""
+    return float(((_oscillations(series.size) @ series) ** 2).mean())
 
 
 @cache
@@ -207,6 +240,10 @@ def _student_quantile(probability: float, freedom: int) -> float:
 
 @cache
 def _oscillations(length: int) -> Floats:
+    return slowest_oscillations(length)
+
+
+def slowest_oscillations(length: int) -> Floats:
     """The slowest cosines, each of length 1 and free of mean and trend, shape (count, length)."""
     count = max(_FEWEST_OSCILLATIONS, round(_OSCILLATIONS_PER_SAMPLE * length ** (2 / 3)))
     position = (np.arange(length) + 0.5) / length
@@ -223,7 +260,7 @@ def _read_off(ordered: Floats, share: float) -> float:
 
 def _density_at_median(data: Floats) -> float:
     """The density of the values' distribution at their median: infinite where they are all alike there."""
-    half = _half_share(data, _CONFIDENCE, independent=True)
+    half = _half_share(data, independent=True)
     ordered = np.sort(data)
     width = _read_off(ordered, 0.5 + half) - _read_off(ordered, 0.5 - half)
     return 2 * half / width if width > 0 else math.inf
@@ -239,10 +276,3 @@ def _central_share(angle: float, freedom: int) -> float:
         total += term
         term *= cosine * cosine * power / (power + 1)
     return 2.0 / math.pi * (angle + sine * total) if odd else sine * total
-
-
-def _series(values: Sequence[float]) -> Floats:
-    data = np.asarray(values, dtype=np.float64)
-    if data.size == 0:
-        raise ValueError("needs at least one value, got none")
-    return data

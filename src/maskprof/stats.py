@@ -8,12 +8,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from maskprof.serial import (
     Interval,
     MedianErrors,
     effective_samples,
+    finite_series,
     median_interval,
     student_t_quantile,
 )
@@ -40,7 +40,7 @@ class Description:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Line:
-    """A least-squares line; intervals are None where two points leave no spread, r2 where y is constant."""
+    """A least-squares line; intervals and r2 are None where two points leave no spread, r2 where y is constant too."""
 
     slope: float
     intercept: float
@@ -90,7 +90,7 @@ class LinearFit:
         """
         if len(weights) != len(self.coefficients):
             raise ValueError(f"needs {len(self.coefficients)} weights, got {len(weights)}")
-        w = np.asarray(weights, dtype=np.float64)
+        w = np.asarray(weights)
         value = float(w @ np.asarray(self.coefficients))
         if self.errors is not None:
             reach = self.errors.reach((w @ np.asarray(self.projection)).tolist())
@@ -106,9 +106,9 @@ def describe(values: Sequence[float]) -> Description:
     """The seven statistics: percentiles interpolate linearly, `std` is the population's (numpy's defaults).
 
     Raises:
-        ValueError: there are no values.
+        ValueError: there are no values, or not all are finite.
     """
-    data = _array(values)
+    data = finite_series(values)
     p50, p95, p99 = (float(value) for value in np.percentile(data, (50, 95, 99)))
     return Description(
         p50=p50,
@@ -130,15 +130,15 @@ def paired_difference(left: Sequence[float], right: Sequence[float]) -> PairedDi
     pair are to be measured one directly after the other, in random order.
 
     Raises:
-        ValueError: there are no pairs, or the two lengths differ.
+        ValueError: there are no pairs, the two lengths differ, or not all values are finite.
     """
     if len(left) != len(right):
         raise ValueError(f"pairs need two sequences of one length, got {len(left)} and {len(right)}")
-    differences = [a - b for a, b in zip(left, right, strict=True)]
+    differences = finite_series(left) - finite_series(right)
     return PairedDifference(
-        median=float(np.median(_array(differences))),
-        ci95=median_interval(differences, independent=True),
-        pairs=len(differences),
+        median=float(np.median(differences)),
+        ci95=median_interval(differences.tolist(), independent=True),
+        pairs=differences.size,
     )
 
 
@@ -152,9 +152,9 @@ def fit_line(x: Sequence[float], y: Sequence[float], errors: MedianErrors | None
             them, from the points' distances to the line, by Student's t, as if they were off independently.
 
     Raises:
-        ValueError: the lengths differ, or x holds fewer than two different values.
+        ValueError: the lengths differ, x holds fewer than two different values, or not all are finite.
     """
-    xs = _array(x)
+    xs = finite_series(x)
     if xs.size != len(y):
         raise ValueError(f"a line needs two sequences of one length, got {xs.size} and {len(y)}")
     if np.ptp(xs) == 0.0:
@@ -180,10 +180,10 @@ def least_squares(
         errors: how the values, as medians of series, are off together; see `LinearFit`.
 
     Raises:
-        ValueError: the lengths differ, there are fewer points than columns, or the points do not tell the
-            columns apart.
+        ValueError: the lengths differ, the points do not tell the columns apart, which fewer points than
+            columns never do, or not all values are finite.
     """
-    design, ys = np.asarray(rows, dtype=np.float64), _array(y)
+    design, ys = np.asarray(rows), finite_series(y)
     if design.ndim != 2 or design.shape[0] != ys.size:  # noqa: PLR2004 - a matrix
         raise ValueError(f"a fit needs one row per value, got {len(rows)} rows and {ys.size} values")
     points, columns = design.shape
@@ -209,10 +209,3 @@ def least_squares(
         projection=tuple(map(tuple, projection.tolist())),
         errors=errors,
     )
-
-
-def _array(values: Sequence[float]) -> NDArray[np.float64]:
-    data = np.asarray(values, dtype=np.float64)
-    if data.size == 0:
-        raise ValueError("needs at least one value, got none")
-    return data

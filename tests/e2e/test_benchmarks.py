@@ -67,6 +67,15 @@ def test_interval_coverage(tmp_path):
     assert [row[0] for row in rows[1:6]] == ["quiet", "shared", "loaded", "independent", "slow"]
 
 
+def test_block_power(tmp_path):
+    found = tables(page_of(tmp_path, "block_power.py"))
+    alarms, slower = found["Nothing changed"], found["One block slower"]
+    ways = ["ours", "medians", "not in pairs", "own variance", "one variance", "alone", "turns"]
+    assert alarms[0] == ["machine", "pairs", *ways]
+    assert slower[0] == ["machine", "pairs", "slower by", *ways]
+    assert [row[0] for row in alarms[1:]] == [row[0] for row in slower[1:]] == ["quiet", "shared", "loaded"]
+
+
 def test_known_answers(tmp_path):
     (rows,) = tables(page_of(tmp_path, "known_answers.py")).values()
     figures = [row[0] for row in rows[1:]]

@@ -128,8 +128,13 @@ def test_an_isolated_run_is_killed_interrupted_and_gone_on_with(tmp_path, llama)
     assert second[: len(first)] == first
     result = read_result(tmp_path / "out")
     assert len(result["all_samples"]) + len(result["reference_samples"]) == len(second)
+    # Of the sitting that was killed, too; each configuration's process has a part of its own.
+    assert {s["number"] for s in result["sittings"]} == {s["sitting"] for s in second} == {1, 2}
+    assert all(s["warmup"]["rounds"] >= 1 and s["environment"]["host"] for s in result["sittings"])
+    assert {s["configuration"] for s in result["sittings"]} <= set(NAMES)
     said = maskprof(*words, "--resume", cwd=tmp_path)
     assert said.code == 0, said.err
+    assert "measured in 3 sittings, by --resume" in " ".join(said.out.split())
     third = read_journal(tmp_path / "out")
     assert third[: len(second)] == second
     assert sorted((s["configuration"], s["reference"], s["sample_id"]) for s in third) == sorted(

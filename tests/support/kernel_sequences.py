@@ -35,7 +35,7 @@ class Written:
         code = {name: i for i, name in enumerate(table)}
         return KernelSequence(
             tokens=np.array([code[name] for name in self.names], dtype=np.int64),
-            time_us=np.array(self.times),
+            time_ns=np.array(self.times) * 1000,
             attends=np.array(["attention" in name for name in table]),
             edge=np.array([name.startswith(("embedding", "argmax")) for name in table]),
             leads=np.array(["norm" in name for name in table]),

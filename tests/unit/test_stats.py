@@ -60,9 +60,31 @@ def test_a_level_line_explains_nothing_and_says_so():
     assert line.slope == pytest.approx(0.0)
 
 
-@pytest.mark.parametrize(("x", "y"), [([2, 2], [1, 2]), ([1], [1]), ([1, 2], [1])])
-def test_no_line_without_two_depths(x, y):
-    with pytest.raises(ValueError, match="line needs"):
+def test_what_a_line_explains_does_not_depend_on_the_unit():
+    # Residuals 1, -2, 1 sixtieths around a mean square of 0.0317 and more.
+    line = stats.fit_line([1, 2, 3], [0.1, 0.2, 0.35])
+    assert line.slope == pytest.approx(0.125)
+    assert line.r2 == pytest.approx(1 - (6 / 120**2) / (0.125**2 * 2 + 6 / 120**2))
+
+
+def test_two_points_lie_on_any_line_so_nothing_is_said_of_its_quality():
+    line = stats.fit_line([1, 2], [1, 3])
+    assert (line.slope, line.intercept) == pytest.approx((2.0, -1.0))
+    assert (line.r2, line.slope_ci95, line.intercept_ci95) == (None, None, None)
+
+
+@pytest.mark.parametrize(
+    ("x", "y", "message"),
+    [
+        ([2, 2], [1, 2], "a line needs at least two different x, got one"),
+        ([1], [1], "a line needs at least two different x, got one"),
+        ([1, 2], [1], "a line needs two sequences of one length, got 2 and 1"),
+        ([1, 2, 3], [1, math.nan, 3], "needs finite values, got nan"),
+        ([1, math.inf, 3], [1, 2, 3], "needs finite values, got inf"),
+    ],
+)
+def test_no_line_without_two_depths(x, y, message):
+    with pytest.raises(ValueError, match=f"^{message}$"):
         stats.fit_line(x, y)
 
 
@@ -71,6 +93,7 @@ def test_paired_differences_take_out_what_a_pair_shares():
     found = stats.paired_difference([5.0 + d for d in drift], [3.0 + d for d in drift])
     assert found == stats.PairedDifference(median=2.0, ci95=(2.0, 2.0), pairs=5)
     assert stats.paired_difference([2.0], [1.0]).ci95 is None
+    assert stats.paired_difference([1.0, 1.0], [2.0, 4.0]).median == -2.0
     with pytest.raises(ValueError, match="one length"):
         stats.paired_difference([1.0, 2.0], [1.0])
     with pytest.raises(ValueError, match="at least one"):
@@ -121,6 +144,7 @@ def test_the_interval_of_a_combination_holds_its_value_about_as_often_as_it_says
         ([(1, 2), (1, 2), (1, 2)], [1, 2, 3], "do not tell"),
         ([(1, 2), (1, 3)], [1], "one row per value"),
         ([1, 2], [1, 2], "one row per value"),
+        ([(1, 0), (1, 0), (1, 0)], [1, 2, 3], "^3 points do not tell 2 coefficients apart$"),
         ([], [], "at least one"),
     ],
 )

@@ -3,6 +3,7 @@
 from maskprof.analysis.blocks import no_blocks, search_blocks
 from maskprof.analysis.evidence import gather
 from maskprof.analysis.findings import headline
+from maskprof.analysis.launched import find_launched
 from maskprof.analysis.longest_gap import longest_gap
 from maskprof.analysis.range_times import range_times, whole_breakdown
 from maskprof.analysis.roofline import roofline
@@ -36,18 +37,11 @@ def analyze(trace: Trace, *, within: str | None = None, peaks: DevicePeaks | Non
         gap = None
         ranges, whole = ranges[:-1], ranges[-1].breakdown
     account = trace_account(evidence, whole)
-    scope, scope_launches, found = trace, launches, (evidence.work, evidence.calls)
-    # The evidence is as large as the trace's own columns, and the steps that follow need room too.
-    del evidence
-    if within is None:
-        against_peaks = roofline(scope, scope_launches, peaks, found)
-        del found
-    else:
-        del found
-        scope = narrowed(trace, launches, within)
-        scope_launches = link_launches(scope)
-        against_peaks = roofline(scope, scope_launches, peaks)
-    search = search_blocks(scope, scope_launches)
+    launched = evidence.launched
+    if within is not None:
+        launched = find_launched(narrowed(trace, launches, within))
+    against_peaks = roofline(launched, peaks)
+    search = search_blocks(launched)
     blocks = search.blocks
     return TraceSummary(
         facts=facts,

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 
@@ -155,16 +156,25 @@ def _units(sequence: KernelSequence, anchors: Int64s, rules: Rules) -> _Units:
 
 def _commonest(tokens: Int64s, start: Int64s, lengths: Int64s) -> Int64s:
     """The codes of the unit that occurs most often exactly as it is; the first of several."""
-    mixing = np.random.default_rng(0).integers(
-        1, 2**62, size=(2, max(int(tokens.max()) + 1, int(lengths.max())))
-    )
+    by_token, by_offset = mixing(max(int(tokens.max()) + 1, int(lengths.max())))
     offset = np.arange(len(tokens)) - np.repeat(start, lengths)
-    marks = (mixing[0][tokens] ^ mixing[1][offset]) * (2 * offset + 1)
+    marks = (by_token[tokens] ^ by_offset[offset]) * (2 * offset + 1)
     _, first, counts = np.unique(np.add.reduceat(marks, start), return_index=True, return_counts=True)
     # Among equals the one of middle length: the others may hold the edge of a step, or less than a block.
-    distance = np.abs(lengths[first] - np.median(lengths))
+    by_length = np.sort(lengths)
+    distance = np.abs(2 * lengths[first] - by_length[(len(lengths) - 1) // 2] - by_length[len(lengths) // 2])
     one = first[np.lexsort((first, distance, -counts))[0]]
     return tokens[start[one] : start[one] + lengths[one]]
+
+
+def mixing(least: int) -> Int64s:
+    """Random numbers, always the same, of which sums tell sequences apart; shape (2, at least `least`)."""
+    return _mixing(1 << max(least - 1, 1).bit_length())
+
+
+@lru_cache(maxsize=8)
+def _mixing(size: int) -> Int64s:
+    return np.random.default_rng(0).integers(1, 2**62, size=(2, size))
 
 
 def _groups(flags: Bools) -> int:

@@ -233,4 +233,4 @@ def _sums(owner: Int64s, count: int, values: Floats) -> Floats:
 
 
 def _counts(owner: Int64s, count: int) -> Int64s:
-    return np.bincount(owner[owner >= 0], minlength=count).astype(np.int64)
+    return np.bincount(owner[owner >= 0], minlength=count)

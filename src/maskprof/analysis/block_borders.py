@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis.anchors import AnchoredRuns
+from maskprof.analysis.anchors import AnchoredRuns, mixing
 from maskprof.analysis.period_rules import KernelSequence, Rules
 from maskprof.traces.columns import Bools, Int64s
 
@@ -69,16 +69,21 @@ def _agreements(sequence: KernelSequence, runs: AnchoredRuns) -> tuple[int, int]
     twice = np.tile(runs.typical, 2)
     first = runs.anchors[runs.first[runs.count == usual]]
     last = runs.anchors[runs.first[runs.count == usual] + usual - 1]
-    leads: Counter[int] = Counter()
-    follows: Counter[int] = Counter()
+    reach = 2 * len(twice)
     # The first step may have begun before the trace, and the last one end after it.
-    for begin in (first[1:] if len(first) > 1 else first)[:_RUNS_ASKED].tolist():
-        actual = sequence.tokens[max(0, begin - 2 * len(twice)) : begin][::-1]
-        leads[_aligned(sequence, actual, twice[:0:-1])[1]] += 1
-    for end in (last[:-1] if len(last) > 1 else last)[:_RUNS_ASKED].tolist():
-        following = sequence.tokens[end : end + 2 * len(twice)]
-        follows[_aligned(sequence, following, twice)[1]] += 1
-    return leads.most_common(1)[0][0], follows.most_common(1)[0][0]
+    begins = (first[1:] if len(first) > 1 else first)[:_RUNS_ASKED].tolist()
+    ends = (last[:-1] if len(last) > 1 else last)[:_RUNS_ASKED].tolist()
+    before = [sequence.tokens[max(0, begin - reach) : begin][::-1] for begin in begins]
+    after = [sequence.tokens[end : end + reach] for end in ends]
+    return _usually(sequence, before, twice[:0:-1]), _usually(sequence, after, twice)
+
+
+def _usually(sequence: KernelSequence, actual: list[Int64s], usual: Int64s) -> int:
+    """How many of the usual kernels most of the sequences agree with. Most are alike: each is looked at once."""
+    agreeing: Counter[int] = Counter()
+    for alike, times in Counter(one.tobytes() for one in actual).items():
+        agreeing[_aligned(sequence, np.frombuffer(alike, dtype=np.int64), usual)[1]] += times
+    return agreeing.most_common(1)[0][0]
 
 
 def _lead(sequence: KernelSequence, typical: Int64s, most: int, least: int) -> int:
@@ -128,7 +133,7 @@ def _aligned_each(
     outside = len(sequence.leads)
     rows = np.where(inside, sequence.tokens[np.where(inside, places, 0)], outside)
     # Most variants occur in every step: each is looked at once.
-    weights = np.random.default_rng(0).integers(1, 2**62, size=rows.shape[1])
+    weights = mixing(rows.shape[1])[0][: rows.shape[1]]
     _, first, of_row = np.unique(rows @ weights, return_index=True, return_inverse=True)
     found = [_aligned(sequence, row[row != outside], usual) for row in rows[first]]
     lengths = np.array(found, dtype=np.int64)[of_row]

@@ -12,18 +12,16 @@ from numpy.typing import NDArray
 
 from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, sum_operators_in_blocks
 from maskprof.analysis.bubbles import bubbles_us
-from maskprof.analysis.device_kinds import Kind, device_kinds
-from maskprof.analysis.kernel_categories import device_categories
-from maskprof.analysis.narrow import slices
-from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, BlockWork, CategoryTime
+from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.kernel_categories import CATEGORY_TABLE
+from maskprof.analysis.launched import Launched
+from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
-from maskprof.traces.links import Launches, Nesting, innermost
+from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.links import Nesting, innermost
+from maskprof.traces.pieces import Ints, positions, row_column, slices
 
 Floats = NDArray[np.float64]
-
-# So many events are dealt with at once.
-_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -59,9 +57,9 @@ class HostTurns:
     """
 
     nesting: Nesting
-    turn: Int64s
-    phase: Int64s
-    block: Int64s
+    turn: Ints
+    phase: Ints
+    block: Ints
     active: NDArray[np.int8]
     names: dict[int, str]
     phases: tuple[TurnPhase, ...]
@@ -75,179 +73,167 @@ class HostTurns:
         return np.flatnonzero(self.turn == np.arange(len(self.turn)))
 
 
-def phases_of_turns(trace: Trace, launches: Launches, turns: HostTurns) -> tuple[BlockPhase, ...]:
+def phases_of_turns(launched: Launched, turns: HostTurns) -> tuple[BlockPhase, ...]:
     """Time per phase and block, as means per step.
 
     Host times are as recorded: recording's own cost is in them. Device times are of kernels; copies and
     memsets stand beside them. A phase's `device_us` is of the kernels whose innermost step it is: those of a
     vision tower are not the prefill's. Turns outside all phases are in no figure.
     """
-    every_turn = turns.turns
-    inside = [
-        every_turn if phase.ranges is None else every_turn[np.isin(turns.phase[every_turn], phase.ranges)]
-        for phase in turns.phases
-    ]
-    cells = _Cells.of(turns, inside)
-    work = _work(trace, launches, turns, cells)
+    cells = _cells(turns)
+    sums = _sum(launched, turns, cells)
     return tuple(
-        _phase(phase, at, turns, work, first_cell=first)
-        for phase, at, first in zip(turns.phases, inside, cells.first, strict=True)
+        _phase(number, phase, turns, cells, sums, with_device=len(launched.work) > 0)
+        for number, phase in enumerate(turns.phases)
     )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class _Cells:
-    """A number for each block of each phase: those of one phase follow one another by the blocks' numbers.
+    """A number for each block in each phase, those of one phase side by side.
 
     Attributes:
-        of_turn: of each turn, at its position in the nesting; -1 for other ranges; shape (ranges,).
-        first: the first cell of each phase.
-        count: how many there are.
+        of: of a range that is a turn in a phase its cell, else -1; shape (ranges,).
+        block: of each cell; shape (cells,).
+        bounds: the cells of phase i are `[bounds[i], bounds[i + 1])`.
+        phase: of a range that is a step the number of its phase, else -1; shape (ranges,).
     """
 
-    of_turn: Int32s
-    first: list[int]
-    count: int
+    of: Ints
+    block: Int64s
+    bounds: tuple[int, ...]
+    phase: Ints
 
-    @classmethod
-    def of(cls, turns: HostTurns, inside: list[Int64s]) -> "_Cells":
-        of_turn = np.full(len(turns.turn), -1, dtype=np.int32)
-        first, count = [], 0
-        for at in inside:
-            numbers, block_of = np.unique(turns.block[at], return_inverse=True)
-            of_turn[at] = count + block_of
-            first.append(count)
-            count += len(numbers)
-        return cls(of_turn=of_turn, first=first, count=count)
-
-    def of_range(self, turns: HostTurns) -> Int32s:
-        """The cell of what lies inside each range, or -1; shape (ranges,)."""
-        if not len(turns.turn):
-            return self.of_turn
-        return np.where(turns.turn >= 0, self.of_turn[turns.turn], -1)
+    def __len__(self) -> int:
+        return len(self.block)
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Work:
-    """What was launched inside each turn; shape (ranges,), of no meaning where a range is no turn.
+def _cells(turns: HostTurns) -> _Cells:
+    every_turn = turns.turns
+    of = np.full(len(turns.turn), -1, dtype=np.int32)
+    phase_of = np.full(len(turns.turn), -1, dtype=np.int32)
+    blocks, bounds = [np.zeros(0, dtype=np.int64)], [0]
+    for number, phase in enumerate(turns.phases):
+        inside = every_turn
+        if phase.ranges is not None:
+            phase_of[phase.ranges] = number
+            inside = every_turn[np.isin(turns.phase[every_turn], phase.ranges)]
+        found, block = np.unique(turns.block[inside], return_inverse=True)
+        of[inside] = block + bounds[-1]
+        blocks.append(found)
+        bounds.append(bounds[-1] + len(found))
+    return _Cells(of=of, block=np.concatenate(blocks), bounds=tuple(bounds), phase=phase_of)
+
+
+@dataclass(slots=True, kw_only=True, eq=False)
+class _Sums:
+    """Sums by cell, of shape (cells,) each; times in nanoseconds.
 
     Attributes:
-        step_kernel_us: time of the kernels launched inside each step; shape (ranges,).
-        kernels_in_turns: of kernels launched inside a turn, in pieces: which turn's, a code of `categories`, the
-            duration in nanoseconds.
-        by_name: what was done inside each block of each phase.
-        has_device: whether the trace has device events at all.
+        skipped, computed: how many turns say that they were.
+        by_category, kernels_by_category: time and number of kernels; shape (cells, categories).
+        phase_kernel_ns: time of the kernels launched in the steps of each phase; shape (phases,).
+        all_kernel_ns: time of all kernels.
+        by_name: what was done inside each block.
     """
 
-    host_us: Floats
-    kernel_us: Floats
-    step_kernel_us: Floats
-    all_kernel_us: float
-    kernels: Int64s
-    launches: Int64s
-    copy_us: Floats
-    copies: Int64s
+    host_ns: Floats
+    skipped: Int64s
+    computed: Int64s
     operators: Int64s
     bubble_us: Floats
-    kernels_in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]]
-    categories: tuple[str, ...]
+    launches: Int64s
+    copy_ns: Floats
+    copies: Int64s
+    by_category: Floats
+    kernels_by_category: Int64s
+    phase_kernel_ns: Floats
+    all_kernel_ns: int
     by_name: BlockWorkSums
-    has_device: bool
 
 
-def _work(trace: Trace, launches: Launches, turns: HostTurns, cells: _Cells) -> _Work:
-    events, count = trace.events, len(turns.turn)
-    skipped = turns.turns
-    skipped = skipped[turns.active[skipped] == 0]
-    bubble_us = np.zeros(count)
-    bubble_us[skipped] = bubbles_us(trace, launches, turns.nesting.rows[skipped])
-
-    # The calls are looked up once each: one launch of a graph starts thousands of events.
-    calls = np.unique(launches.launch_rows[launches.linked].astype(np.int32))
-    call_turn, call_step = np.full((2, len(calls)), -1, dtype=np.int32)
-    for piece in slices(len(calls), _PIECE):
-        call_turn[piece], call_step[piece] = _owners(trace, turns, calls[piece].astype(np.int64))
-
-    category, names = device_categories(trace, launches)
-    us = {name: np.zeros(count) for name in ("kernels", "step_kernels", "copies")}
-    kernels, copies = np.zeros((2, count), dtype=np.int64)
-    all_kernel_us = 0.0
-    has_device = len(launches.device_rows) > 0
-    cell_of_range = cells.of_range(turns)
-    if has_device:
-        labels = WorkLabels.of_device(trace, launches.device_rows, category)
-        by_name = BlockWorkSums(cells.count, labels)
-    else:
-        by_name = sum_operators_in_blocks(trace, turns.nesting, cell_of_range, cells.count, turns.ours)
-    in_turns: list[tuple[Int32s, NDArray[Any], NDArray[Any]]] = []
-    for piece in slices(len(launches.device_rows), _PIECE):
-        rows, launch = launches.device_rows[piece], launches.launch_rows[piece]
-        is_kernel, dur_us = device_kinds(trace, rows) == Kind.KERNEL, events.dur_ns[rows] / 1000.0
-        all_kernel_us += float(dur_us[is_kernel].sum())
-        at = np.where(launch >= 0, np.searchsorted(calls, launch), -1)
-        turn, step = (
-            np.where(at >= 0, owner[at], -1) if len(calls) else at for owner in (call_turn, call_step)
-        )
-        us["kernels"] += _sums(turn, count, np.where(is_kernel, dur_us, 0.0))
-        us["step_kernels"] += _sums(step, count, np.where(is_kernel, dur_us, 0.0))
-        us["copies"] += _sums(turn, count, np.where(is_kernel, 0.0, dur_us))
-        kernels += _counts(turn[is_kernel], count)
-        copies += _counts(turn[~is_kernel], count)
-        chosen = is_kernel & (turn >= 0)
-        in_turns.append((turn[chosen].astype(np.int32), category[piece][chosen], events.dur_ns[rows[chosen]]))
-        owned = np.flatnonzero(turn >= 0)
-        one = np.ones(len(owned), dtype=np.int64)
-        label = labels.of_events(trace, rows[owned])
-        by_name.add(cell_of_range[turn[owned]], label, one, events.dur_ns[rows[owned]])
-    del category
-    return _Work(
-        host_us=events.dur_ns[turns.nesting.rows] / 1000.0,
-        kernel_us=us["kernels"],
-        step_kernel_us=us["step_kernels"],
-        all_kernel_us=all_kernel_us,
-        kernels=kernels,
-        launches=_counts(call_turn, count),
-        copy_us=us["copies"],
-        copies=copies,
-        operators=_operators(trace, turns),
-        bubble_us=bubble_us,
-        kernels_in_turns=in_turns,
-        categories=names,
-        by_name=by_name,
-        has_device=has_device,
+def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
+    trace, work, calls, count = launched.trace, launched.work, launched.calls, len(cells)
+    nesting, every_turn = turns.nesting, turns.turns
+    host_ns = row_column(nesting.rows[every_turn], lambda some: trace.events.dur_ns[some])
+    skipped = every_turn[turns.active[every_turn] == 0]
+    labels = WorkLabels.of_device(launched)
+    sums = _Sums(
+        host_ns=_sums(cells.of[every_turn], count, host_ns),
+        skipped=_counts(cells.of[skipped], count),
+        computed=_counts(cells.of[every_turn[turns.active[every_turn] == 1]], count),
+        operators=_operators(trace, turns, cells),
+        bubble_us=_sums(cells.of[skipped], count, bubbles_us(launched, nesting.rows[skipped])),
+        launches=np.zeros(count, dtype=np.int64),
+        copy_ns=np.zeros(count),
+        copies=np.zeros(count, dtype=np.int64),
+        by_category=np.zeros((count, len(CATEGORY_TABLE))),
+        kernels_by_category=np.zeros((count, len(CATEGORY_TABLE)), dtype=np.int64),
+        phase_kernel_ns=np.zeros(len(turns.phases)),
+        all_kernel_ns=0,
+        by_name=BlockWorkSums(count, labels)
+        if len(work)
+        else sum_operators_in_blocks(trace, nesting, _of_ranges(turns, cells), count, turns.ours),
     )
+    around = innermost(trace.events, nesting, calls.rows)
+    for piece, item, owner in calls.pieces():
+        cell = _of_turn(turns, cells, around[piece])
+        sums.launches += _counts(cell, count)
+        phase = _at(cells.phase, _at(turns.phase, around[piece]))[owner]
+        cell, dur_ns, is_kernel = cell[owner], work.dur_ns[item], np.equal(work.kind[item], Kind.KERNEL)
+        sums.phase_kernel_ns += _sums(phase[is_kernel], len(turns.phases), dur_ns[is_kernel])
+        sums.copy_ns += _sums(cell[~is_kernel], count, dur_ns[~is_kernel])
+        sums.copies += _counts(cell[~is_kernel], count)
+        sums.by_name.add(cell, labels.of_work(launched, item), np.ones(len(item), dtype=np.int64), dur_ns)
+        chosen = is_kernel & (cell >= 0)
+        category = launched.categories.of(work.rows[item[chosen]])
+        pair = cell[chosen].astype(np.int64) * len(CATEGORY_TABLE) + category
+        size, shape = count * len(CATEGORY_TABLE), sums.by_category.shape
+        sums.by_category += _sums(pair, size, dur_ns[chosen]).reshape(shape)
+        sums.kernels_by_category += _counts(pair, size).reshape(shape)
+    for piece in slices(len(work)):
+        is_kernel = np.equal(work.kind[piece], Kind.KERNEL)
+        sums.all_kernel_ns += int(work.dur_ns[piece][is_kernel].sum(dtype=np.int64))
+    return sums
 
 
-def _operators(trace: Trace, turns: HostTurns) -> Int64s:
-    """How many operators start inside each turn, ranges left out; shape (ranges,)."""
-    rows = trace.rows_in((OPERATOR,))
-    found = np.zeros(len(turns.turn), dtype=np.int64)
-    for piece in slices(len(rows), _PIECE):
-        chosen = rows[piece]
-        chosen = chosen[~turns.ours[trace.events.name[chosen]]]
-        turn, _ = _owners(trace, turns, chosen)
-        found += _counts(turn, len(found))
+def _operators(trace: Trace, turns: HostTurns, cells: _Cells) -> Int64s:
+    """How many operators start inside each turn, ranges left out; shape (cells,)."""
+    name, category, operator = trace.events.name, trace.events.category, trace.categories_are((OPERATOR,))
+    rows = positions(len(name), lambda piece: operator[category[piece]] & ~turns.ours[name[piece]])
+    around = innermost(trace.events, turns.nesting, rows)
+    found = np.zeros(len(cells), dtype=np.int64)
+    for piece in slices(len(rows)):
+        found += _counts(_of_turn(turns, cells, around[piece]), len(cells))
     return found
 
 
-def _owners(trace: Trace, turns: HostTurns, rows: Int64s) -> tuple[Int64s, Int64s]:
-    """The turn and the step within which each row starts on its thread: positions, or -1."""
-    inside = innermost(trace.events, turns.nesting, rows)
-    if not len(turns.turn):
-        return inside, inside
-    return np.where(inside >= 0, turns.turn[inside], -1), np.where(inside >= 0, turns.phase[inside], -1)
+def _of_ranges(turns: HostTurns, cells: _Cells) -> Ints:
+    """The cell of what lies inside each range, or -1; shape (ranges,)."""
+    return _at(cells.of, turns.turn)
 
 
-def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work, *, first_cell: int) -> BlockPhase:
-    """One phase, with its blocks' turns at the positions `inside`, and their cells from `first_cell` on."""
-    numbers, block_of = np.unique(turns.block[inside], return_inverse=True)
-    counts, category_us = _by_category(inside, block_of, len(numbers), work)
+def _of_turn(turns: HostTurns, cells: _Cells, around: Ints) -> Ints:
+    """The cells of the turns that ranges are or lie in, or -1."""
+    return _at(cells.of, _at(turns.turn, around))
+
+
+def _at(table: Ints, at: Ints) -> Ints:
+    """`table[at]`, and -1 where `at` is -1."""
+    return np.where(at >= 0, table[at], -1) if len(table) else np.full(len(at), -1)
+
+
+def _phase(
+    number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums, *, with_device: bool
+) -> BlockPhase:
+    first, last = cells.bounds[number], cells.bounds[number + 1]
     device_us = outside_us = None
-    if work.has_device:
-        total = work.all_kernel_us if phase.ranges is None else float(work.step_kernel_us[phase.ranges].sum())
+    if with_device:
+        total_us = (sums.all_kernel_ns if phase.ranges is None else sums.phase_kernel_ns[number]) / 1000
         # A turn's kernels may lie in a phase within its own phase, and rounding is not exact.
-        device_us = total / phase.steps
-        outside_us = max(0.0, total - float(work.kernel_us[inside].sum())) / phase.steps
+        device_us = float(total_us) / phase.steps
+        inside_us = float(sums.by_category[first:last].sum()) / 1000
+        outside_us = max(0.0, float(total_us) - inside_us) / phase.steps
     return BlockPhase(
         phase=phase.name,
         steps=phase.steps,
@@ -255,70 +241,32 @@ def _phase(phase: TurnPhase, inside: Int64s, turns: HostTurns, work: _Work, *, f
         device_us=device_us,
         outside_device_us=outside_us,
         blocks=tuple(
-            _block(
-                int(number),
-                inside[block_of == at],
-                turns,
-                work,
-                steps=phase.steps,
-                categories=category_times(work.categories, counts[at], category_us[at], phase.steps),
-                by_name=work.by_name.of(first_cell + at, phase.steps),
-            )
-            for at, number in enumerate(numbers)
+            _block(cell, int(cells.block[cell]), turns, sums, steps=phase.steps, with_device=with_device)
+            for cell in range(first, last)
         ),
     )
 
 
-def _by_category(inside: Int64s, block_of: Int64s, blocks: int, work: _Work) -> tuple[Int64s, Floats]:
-    """Number and time of the kernels of each block and category; shape (blocks, categories).
-
-    `block_of` says which block's each of the turns `inside` is.
-    """
-    owner = np.full(len(work.host_us), -1, dtype=np.int32)
-    owner[inside] = block_of
-    cells = blocks * len(work.categories)
-    counts, total_us = np.zeros(cells, dtype=np.int64), np.zeros(cells)
-    for turn, category, dur_ns in work.kernels_in_turns:
-        block = owner[turn].astype(np.int64)
-        cell = np.where(block >= 0, block * len(work.categories) + category, -1)
-        counts += _counts(cell, cells)
-        total_us += _sums(cell, cells, dur_ns / 1000.0)
-    shape = (blocks, len(work.categories))
-    return counts.reshape(shape), total_us.reshape(shape)
-
-
 def _block(
-    block: int,
-    at: Int64s,
-    turns: HostTurns,
-    work: _Work,
-    *,
-    steps: int,
-    categories: tuple[CategoryTime, ...],
-    by_name: tuple[BlockWork, ...],
+    cell: int, block: int, turns: HostTurns, sums: _Sums, *, steps: int, with_device: bool
 ) -> BlockTime:
-    """One block over its turns at the positions `at`."""
-    said = turns.active[at]
-    said = said[said >= 0]
-    active = bool(2 * np.count_nonzero(said) > len(said)) if len(said) else None
-
-    def per_step(values: Floats | Int64s) -> float:
-        return float(values[at].sum()) / steps
-
+    computed, skipped = int(sums.computed[cell]), int(sums.skipped[cell])
+    active = computed > skipped if computed or skipped else None
+    kernel_ns, kernels = sums.by_category[cell], sums.kernels_by_category[cell]
     return BlockTime(
         block=block,
         name=turns.names[block],
         active=active,
-        host_us=per_step(work.host_us),
-        device_us=per_step(work.kernel_us) if work.has_device else None,
-        kernel_count=per_step(work.kernels),
-        launch_count=per_step(work.launches),
-        copy_us=per_step(work.copy_us),
-        copy_count=per_step(work.copies),
-        operator_count=per_step(work.operators),
-        bubble_us=per_step(work.bubble_us) if work.has_device and active is False else None,
-        categories=categories,
-        work=by_name,
+        host_us=float(sums.host_ns[cell]) / 1000 / steps,
+        device_us=float(kernel_ns.sum()) / 1000 / steps if with_device else None,
+        kernel_count=int(kernels.sum()) / steps,
+        launch_count=int(sums.launches[cell]) / steps,
+        copy_us=float(sums.copy_ns[cell]) / 1000 / steps,
+        copy_count=int(sums.copies[cell]) / steps,
+        operator_count=int(sums.operators[cell]) / steps,
+        bubble_us=float(sums.bubble_us[cell]) / steps if with_device and active is False else None,
+        categories=category_times(CATEGORY_TABLE, kernels, kernel_ns / 1000, steps),
+        work=sums.by_name.of(cell, steps),
     )
 
 
@@ -340,10 +288,10 @@ def category_times(
     return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
 
 
-def _sums(owner: NDArray[Any], count: int, values: Floats) -> Floats:
+def _sums(owner: Ints, count: int, values: NDArray[Any]) -> Floats:
     owned = owner >= 0
     return np.bincount(owner[owned], weights=values[owned], minlength=count).astype(np.float64)
 
 
-def _counts(owner: NDArray[Any], count: int) -> Int64s:
+def _counts(owner: Ints, count: int) -> Int64s:
     return np.bincount(owner[owner >= 0], minlength=count).astype(np.int64)

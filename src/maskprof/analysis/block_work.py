@@ -4,18 +4,18 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import Kind, device_kinds
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE, operator_category
-from maskprof.analysis.narrow import slices
+from maskprof.analysis.launched import Launched
 from maskprof.analysis.operators import weights_of, windows
 from maskprof.analysis.pair_sums import PairSums
-from maskprof.results.trace_summary import BlockWork, CategoryTime, WorkKind
+from maskprof.results.trace_summary import BlockWork, WorkKind
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Bools, Int32s, Ints, Trace
+from maskprof.traces.columns import Bools, Trace
 from maskprof.traces.links import Nesting, innermost
+from maskprof.traces.pieces import Ints, positions, slices
 
 _KINDS: dict[int, WorkKind] = {Kind.KERNEL: "kernel", Kind.COPY: "copy", Kind.MEMSET: "memset"}
 
@@ -29,18 +29,19 @@ class WorkLabels:
         names, kinds, categories: of each label.
     """
 
-    table: Int32s
+    table: Ints
     names: tuple[str, ...]
     kinds: tuple[WorkKind, ...]
     categories: tuple[str, ...]
 
     @classmethod
-    def of_device(cls, trace: Trace, rows: Ints, category: NDArray[np.int8]) -> "WorkLabels":
-        """Labels of the device events in `rows`, whose categories are codes of `CATEGORY_TABLE`."""
+    def of_device(cls, launched: Launched) -> "WorkLabels":
+        """Labels of the device's events."""
+        trace, work = launched.trace, launched.work
         occurs = np.full((len(Kind), len(trace.names)), -1, dtype=np.int8)
-        for piece in slices(len(rows)):
-            part = rows[piece]
-            occurs[device_kinds(trace, part), trace.events.name[part]] = category[piece]
+        for piece in slices(len(work)):
+            rows = work.rows[piece]
+            occurs[work.kind[piece], trace.events.name[rows]] = launched.categories.of(rows)
         return cls._of(
             trace,
             occurs >= 0,
@@ -52,7 +53,8 @@ class WorkLabels:
     def of_operators(cls, trace: Trace, rows: Ints) -> "WorkLabels":
         """Labels of operators; the table has one kind."""
         occurs = np.zeros((1, len(trace.names)), dtype=np.bool_)
-        occurs[0, trace.events.name[rows]] = True
+        for piece in slices(len(rows)):
+            occurs[0, trace.events.name[rows[piece]]] = True
         return cls._of(
             trace,
             occurs,
@@ -81,9 +83,10 @@ class WorkLabels:
             ),
         )
 
-    def of_events(self, trace: Trace, rows: Ints) -> Int32s:
-        """The label of each device event in `rows`."""
-        return self.table[device_kinds(trace, rows), trace.events.name[rows]]
+    def of_work(self, launched: Launched, item: Ints | slice) -> Ints:
+        """The labels of some of the device's events."""
+        work = launched.work
+        return self.table[work.kind[item], launched.trace.events.name[work.rows[item]]]
 
 
 class BlockWorkSums:
@@ -103,44 +106,33 @@ class BlockWorkSums:
     def of(self, cell: int, steps: int) -> tuple[BlockWork, ...]:
         """What is in one cell, as means per step, by falling time. Nothing may be added any more."""
         if self._found is None:
-            self._found = {}
-            table = self._sums.table()
-            columns = (table.row, table.code, *table.sums)
-            for row, code, count, total_ns in zip(*(column.tolist() for column in columns), strict=True):
-                self._found.setdefault(row, []).append((code, count, total_ns))
-        found = [
+            self._found = self._by_cell()
+        labels = self._labels
+        return tuple(
             BlockWork(
-                name=self._labels.names[code],
-                kind=self._labels.kinds[code],
-                category=self._labels.categories[code],
+                name=labels.names[code],
+                kind=labels.kinds[code],
+                category=labels.categories[code],
                 count=count / steps,
                 total_us=total_ns / 1000.0 / steps,
             )
             for code, count, total_ns in self._found.get(cell, ())
             if count
-        ]
-        return tuple(sorted(found, key=lambda work: (-work.total_us, work.name)))
-
-
-def kernel_categories_of(work: tuple[BlockWork, ...]) -> tuple[CategoryTime, ...]:
-    """The categories of a block's kernels, by falling time."""
-    sums: dict[str, tuple[float, float]] = {}
-    for one in work:
-        if one.kind == "kernel":
-            count, us = sums.get(one.category, (0.0, 0.0))
-            sums[one.category] = count + one.count, us + one.total_us
-    everything = sum(us for _, us in sums.values())
-    found = [
-        CategoryTime(
-            category=category, count=count, total_us=us, share=us / everything if everything > 0 else 0.0
         )
-        for category, (count, us) in sums.items()
-    ]
-    return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
+
+    def _by_cell(self) -> dict[int, list[tuple[int, int, int]]]:
+        table = self._sums.table()
+        names = np.argsort(np.argsort(self._labels.names, kind="stable"), kind="stable")
+        by_time = np.lexsort((names[table.code], -table.sums[1], table.row))
+        columns = (column[by_time].tolist() for column in (table.row, table.code, *table.sums))
+        found: dict[int, list[tuple[int, int, int]]] = {}
+        for row, code, count, total_ns in zip(*columns, strict=True):
+            found.setdefault(row, []).append((code, count, total_ns))
+        return found
 
 
 def sum_operators_in_blocks(
-    trace: Trace, nesting: Nesting, cell_of_range: Int32s, cells: int, ours: Bools
+    trace: Trace, nesting: Nesting, cell_of_range: Ints, cells: int, ours: Bools
 ) -> BlockWorkSums:
     """Operators by the range within which they start, each with its self time.
 
@@ -151,8 +143,8 @@ def sum_operators_in_blocks(
         cells: how many there are.
         ours: by name code, which operators are ranges of ours, and no work; shape (names,).
     """
-    every = trace.rows_in((OPERATOR,))
-    rows = every[~ours[trace.events.name[every]]].astype(np.int32)
+    name, category, operator = trace.events.name, trace.events.category, trace.categories_are((OPERATOR,))
+    rows = positions(len(name), lambda piece: operator[category[piece]] & ~ours[name[piece]])
     labels = WorkLabels.of_operators(trace, rows)
     sums = BlockWorkSums(cells, labels)
     for window in windows(trace, HostAxis.of(trace, (rows,)), rows):

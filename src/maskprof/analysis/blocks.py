@@ -7,9 +7,8 @@ from maskprof.analysis.blocks_from_annotations import turns_from_annotations
 from maskprof.analysis.blocks_from_modules import turns_from_modules
 from maskprof.analysis.blocks_from_period import blocks_from_period
 from maskprof.analysis.blocks_from_ranges import turns_from_ranges
+from maskprof.analysis.launched import Launched
 from maskprof.results.trace_summary import Blocks
-from maskprof.traces.columns import Trace
-from maskprof.traces.links import Launches
 
 _OURS = "maskprof's ranges (maskprof run, or BlockMaskWrapper(model, mask, ranges=True))"
 # PyTorch's with_modules=True names modules of TorchScript alone.
@@ -35,16 +34,17 @@ def no_blocks(search: BlockSearch, *, has_modules: bool) -> str | None:
     return f"No blocks: {search.reason}. To see time block by block, record with {ways}."
 
 
-def find_blocks_in(trace: Trace, launches: Launches) -> Blocks | None:
+def find_blocks_in(launched: Launched) -> Blocks | None:
     """Time per block and phase, by the best source that the trace has; None where none of them is convincing."""
-    return search_blocks(trace, launches).blocks
+    return search_blocks(launched).blocks
 
 
-def search_blocks(trace: Trace, launches: Launches) -> BlockSearch:
+def search_blocks(launched: Launched) -> BlockSearch:
     """The same as `find_blocks_in`, with the reason where no blocks are found."""
-    turns = turns_from_ranges(trace) or turns_from_modules(trace, launches) or turns_from_annotations(trace)
+    trace = launched.trace
+    turns = turns_from_ranges(trace) or turns_from_modules(launched) or turns_from_annotations(trace)
     if turns is not None:
-        phases = phases_of_turns(trace, launches, turns)
+        phases = phases_of_turns(launched, turns)
         return BlockSearch(blocks=Blocks(source=turns.source, phases=phases, note=turns.note))
-    found = blocks_from_period(trace, launches)
+    found = blocks_from_period(launched)
     return BlockSearch(blocks=None, reason=found) if isinstance(found, str) else BlockSearch(blocks=found)

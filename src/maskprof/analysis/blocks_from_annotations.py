@@ -8,6 +8,7 @@ from maskprof.analysis.block_turns import HostTurns, TurnPhase
 from maskprof.traces.categories import RANGES
 from maskprof.traces.columns import Int64s, Trace
 from maskprof.traces.links import Nesting, nearest_of, nest
+from maskprof.traces.pieces import positions, row_column
 
 FEWEST_BLOCKS = 2
 
@@ -36,9 +37,12 @@ def turns_from_annotations(trace: Trace) -> HostTurns | None:
     if not stems:
         return None
     is_named = stem >= 0
-    rows = np.flatnonzero(is_named[events.name] & trace.in_categories(RANGES))
+    is_range = trace.categories_are(RANGES)
+    rows = positions(
+        len(events), lambda piece: is_named[events.name[piece]] & is_range[events.category[piece]]
+    )
     nesting = nest(events, rows)
-    names = events.name[nesting.rows]
+    names = row_column(nesting.rows, lambda some: events.name[some])
     best: tuple[float, Int64s] | None = None
     for one in range(len(stems)):
         at = np.flatnonzero(stem[names] == one)
@@ -74,7 +78,7 @@ def _is_flat(nesting: Nesting, at: Int64s) -> bool:
 
 def _turns(trace: Trace, nesting: Nesting, number: Int64s, at: Int64s) -> HostTurns:
     count = len(nesting.rows)
-    itself = np.arange(count, dtype=np.int64)
+    itself = np.arange(count, dtype=np.int32)
     is_turn = np.zeros(count, dtype=np.bool_)
     is_turn[at] = True
     first = int(number[at].min())

@@ -12,8 +12,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.block_turns import HostTurns, TurnPhase
+from maskprof.analysis.launched import Launched
 from maskprof.traces.columns import Bools, Int64s, Trace
-from maskprof.traces.links import Launches, Nesting, innermost, nearest_of, nest
+from maskprof.traces.links import Nesting, innermost, nearest_of, nest
+from maskprof.traces.pieces import positions, row_column, slices
 
 MODULES = "python_function"
 FEWEST_BLOCKS = 2
@@ -23,7 +25,7 @@ LEAST_SHARE = 0.1
 _NAME = re.compile(r"nn\.Module: (.+)_(\d+)")
 
 
-def turns_from_modules(trace: Trace, launches: Launches) -> HostTurns | None:
+def turns_from_modules(launched: Launched) -> HostTurns | None:
     """The calls of the modules that are the blocks; None without any.
 
     A list is all modules of one class that one module calls directly, if there are several, if they are called
@@ -33,10 +35,11 @@ def turns_from_modules(trace: Trace, launches: Launches) -> HostTurns | None:
     and language model) the blocks are the one in which most device time is launched or, without a device, most
     host time spent, if that is at least a tenth of all. A step is a call of the outermost module around the blocks.
     """
+    trace = launched.trace
     calls = _find_calls(trace)
     if calls is None:
         return None
-    lists = _lists(trace, launches, calls)
+    lists = _lists(launched, calls)
     if not lists:
         return None
     chosen = _with_other_classes(calls, lists[0])
@@ -94,9 +97,12 @@ def _find_calls(trace: Trace) -> _Calls | None:
     if not class_codes:
         return None
     is_module = classes >= 0
-    rows = np.flatnonzero(is_module[trace.events.name] & trace.in_categories((MODULES,)))
+    events, in_modules = trace.events, trace.categories_are((MODULES,))
+    rows = positions(
+        len(events), lambda piece: is_module[events.name[piece]] & in_modules[events.category[piece]]
+    )
     nesting = nest(trace.events, rows)
-    module = trace.events.name[nesting.rows].astype(np.int64)
+    module = row_column(nesting.rows, lambda some: events.name[some]).astype(np.int64)
     has_inner = np.zeros(len(module), dtype=np.bool_)
     has_inner[nesting.parents[nesting.parents >= 0]] = True
     return _Calls(
@@ -108,9 +114,9 @@ def _find_calls(trace: Trace) -> _Calls | None:
     )
 
 
-def _lists(trace: Trace, launches: Launches, calls: _Calls) -> list[_List]:
+def _lists(launched: Launched, calls: _Calls) -> list[_List]:
     """Every list of modules, by falling time."""
-    weight, everything = _time_inside(trace, launches, calls)
+    weight, everything = _time_inside(launched, calls)
     parents = calls.nesting.parents
     inner = np.flatnonzero(parents >= 0)
     caller = np.full(len(parents), -1, dtype=np.int64)
@@ -146,22 +152,21 @@ def _changes(values: Int64s) -> Bools:
     return np.concatenate(([True], values[1:] != values[:-1]))
 
 
-def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> tuple[NDArray[np.float64], float]:
+def _time_inside(launched: Launched, calls: _Calls) -> tuple[NDArray[np.float64], float]:
     """Time of the device events launched inside each call, of inner calls too, and of all that were launched.
 
     Host time where there are none, and that of all outermost calls.
     """
-    events, nesting = trace.events, calls.nesting
-    linked = launches.linked
-    if not linked.any():
+    events, nesting = launched.trace.events, calls.nesting
+    if not len(launched.calls):
         time = events.dur_ns[nesting.rows].astype(np.float64)
         return time, float(time[nesting.parents < 0].sum())
-    call_rows, call_of = np.unique(launches.launch_rows[linked], return_inverse=True)
-    dur_ns = events.dur_ns[launches.device_rows[linked]]
-    dur = np.bincount(call_of, weights=dur_ns).astype(np.float64)
-    inside = innermost(events, nesting, call_rows)
+    dur = launched.calls.sums(lambda item: launched.work.dur_ns[item])
+    inside = innermost(events, nesting, launched.calls.rows)
     time = np.zeros(len(nesting.rows))
-    np.add.at(time, inside[inside >= 0], dur[inside >= 0])
+    for piece in slices(len(inside)):
+        at = inside[piece]
+        np.add.at(time, at[at >= 0], dur[piece][at >= 0])
     depth = np.zeros(len(nesting.rows), dtype=np.int64)
     around = nesting.parents.copy()
     while (around >= 0).any():
@@ -170,7 +175,7 @@ def _time_inside(trace: Trace, launches: Launches, calls: _Calls) -> tuple[NDArr
     for level in range(int(depth.max(initial=0)), 0, -1):
         at = np.flatnonzero(depth == level)
         np.add.at(time, nesting.parents[at], time[at])
-    return time, float(dur.sum())
+    return time, float(dur.sum(dtype=np.int64))
 
 
 def _with_other_classes(calls: _Calls, found: _List) -> Int64s:
@@ -189,7 +194,7 @@ def _with_other_classes(calls: _Calls, found: _List) -> Int64s:
 def _turns(trace: Trace, calls: _Calls, chosen: Int64s, note: str) -> HostTurns:
     nesting = calls.nesting
     count = len(nesting.rows)
-    itself = np.arange(count, dtype=np.int64)
+    itself = np.arange(count, dtype=np.int32)
     is_turn = np.zeros(count, dtype=np.bool_)
     is_turn[chosen] = True
     roots = chosen

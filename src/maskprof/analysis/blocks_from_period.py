@@ -1,88 +1,66 @@
 """Blocks from kernels alone: the stretch that repeats, in traces of anybody, replayed graphs among them."""
 
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, kernel_categories_of
-from maskprof.analysis.kernel_categories import device_categories
+from maskprof.analysis.block_turns import category_times
+from maskprof.analysis.block_work import BlockWorkSums, WorkLabels
+from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.kernel_order import KernelOrder
+from maskprof.analysis.launched import Launched
 from maskprof.analysis.periods import Pattern, Repetition, find_repetition
 from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime
-from maskprof.traces.columns import Int64s, Trace
-from maskprof.traces.links import Launches
+from maskprof.traces.columns import Int64s
+from maskprof.traces.growing import GrowingColumn
+from maskprof.traces.pieces import Ints, slices
 
 Floats = NDArray[np.float64]
 
 _TRAINS = ("autograd::engine", "Optimizer.")
 
 
-def blocks_from_period(trace: Trace, launches: Launches) -> Blocks | str:
+def blocks_from_period(launched: Launched) -> Blocks | str:
     """Blocks by the sequence of kernels that repeats, or a sentence on why there are none.
 
     Looked at are the kernels of the busiest stream of the one device, in the order in which they ran; what
     its other streams do belongs to the block with which it was launched. A trace of training has none: a block's
     forward and backward kernels lie apart, and nothing joins them.
     """
-    if not len(launches.device_rows):
+    if not len(launched.work):
         return "the trace has no device events, and no ranges or modules that tell blocks"
-    if any(name.startswith(_TRAINS) for name in trace.names):
+    if any(name.startswith(_TRAINS) for name in launched.trace.names):
         return "the trace is of training: a block's forward and backward kernels lie apart, and nothing joins them"
-    category, table = device_categories(trace, launches)
-    work = KernelOrder.of(trace, launches, category, table)
-    if isinstance(work, str):
-        return work
-    found = find_repetition(work.sequence)
+    order = KernelOrder.of(launched)
+    if isinstance(order, str):
+        return order
+    found = find_repetition(order.sequence)
     if isinstance(found, str):
         return f"the order of kernels does not tell them: {found}"
-    rows = launches.device_rows[work.events]
-    labels = WorkLabels.of_device(trace, rows, category[work.events])
-    label = labels.of_events(trace, rows)
-    dur_ns = trace.events.dur_ns[rows]
-
-    def by_name(block: Int64s, blocks: int) -> BlockWorkSums:
-        sums = BlockWorkSums(blocks, labels)
-        sums.add(block, label, np.ones(len(label), dtype=np.int64), dur_ns)
-        return sums
-
     names = ["all"] if len(found.patterns) == 1 else [f"pattern {i + 1}" for i in range(len(found.patterns))]
     return Blocks(
         source="period",
         phases=tuple(
-            _phase(name, pattern, work, by_name) for name, pattern in zip(names, found.patterns, strict=True)
+            _phase(name, pattern, order) for name, pattern in zip(names, found.patterns, strict=True)
         ),
-        note=_note(found, work),
+        note=_note(found, order),
     )
 
 
-def _phase(
-    name: str,
-    pattern: Pattern,
-    work: KernelOrder,
-    by_name: Callable[[Int64s, int], BlockWorkSums],
-) -> BlockPhase:
-    """One phase; `by_name` gives the sums of what is in blocks, from the block of each event or -1."""
+def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
     steps, blocks = pattern.borders.shape[0], pattern.borders.shape[1] - 1
-    # Position of each event's stretch among all blocks of all steps, -1 outside.
-    stretch = work.stretches(pattern.borders[:, :-1].ravel(), pattern.borders[:, 1:].ravel())
-    inside = np.flatnonzero(stretch >= 0)
-    block = np.where(stretch >= 0, stretch % blocks, -1)
-    kernels, copies = inside[work.is_kernel[inside]], inside[~work.is_kernel[inside]]
-
-    def per_block(events: Int64s, weights: Floats | None = None) -> list[float]:
-        totals = np.bincount(block[events], None if weights is None else weights[events], minlength=blocks)
-        return [float(total) / steps for total in totals]
-
-    device_us, kernel_count = per_block(kernels, work.time_us), per_block(kernels)
-    copy_us, copy_count = per_block(copies, work.time_us), per_block(copies)
-    launch_count = _launches(work, stretch, blocks) / steps
-    sums = by_name(block, blocks)
-    done = [sums.of(number, steps) for number in range(blocks)]
-    kernel_time = np.cumsum(np.append(0.0, np.where(work.is_kernel, work.time_us, 0.0)))
+    # Each event's stretch among all blocks of all steps, -1 outside.
+    stretch = order.stretches(pattern.borders[:, :-1].ravel(), pattern.borders[:, 1:].ravel())
+    sums = _sum(order, stretch, blocks)
     # What other streams do before the first kernel is the first step's.
-    reach = np.where(pattern.reach > 0, work.placed(pattern.reach), 0)
-    step_us = float((kernel_time[reach[:, 1]] - kernel_time[reach[:, 0]]).sum()) / steps
+    reach = np.where(pattern.reach > 0, order.placed(pattern.reach), 0)
+    step_us = (
+        float((sums.kernel_ns_before[reach[:, 1]] - sums.kernel_ns_before[reach[:, 0]]).sum()) / 1000 / steps
+    )
+    device_us = [float(ns.sum()) / 1000 / steps for ns in sums.category_ns]
+    launch_count = _launches(order, stretch, blocks)
     return BlockPhase(
         phase=name,
         steps=steps,
@@ -96,37 +74,96 @@ def _phase(
                 active=None,
                 host_us=None,
                 device_us=device_us[number],
-                kernel_count=kernel_count[number],
-                launch_count=float(launch_count[number]),
-                copy_us=copy_us[number],
-                copy_count=copy_count[number],
+                kernel_count=int(sums.category_counts[number].sum()) / steps,
+                launch_count=int(launch_count[number]) / steps,
+                copy_us=float(sums.copy_ns[number]) / 1000 / steps,
+                copy_count=int(sums.copies[number]) / steps,
                 operator_count=0.0,
                 bubble_us=None,
-                categories=kernel_categories_of(done[number]),
-                work=done[number],
+                categories=category_times(
+                    CATEGORY_TABLE, sums.category_counts[number], sums.category_ns[number] / 1000, steps
+                ),
+                work=sums.by_name.of(number, steps),
             )
             for number in range(blocks)
         ),
     )
 
 
-def _launches(work: KernelOrder, stretch: Int64s, blocks: int) -> Int64s:
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sums:
+    """Of the events in a pattern's stretches, by block, all its steps together.
+
+    Attributes:
+        category_ns, category_counts: of kernels; shape (blocks, categories).
+        copy_ns, copies: of copies and memsets; shape (blocks,).
+        kernel_ns_before: time of the device's kernels before each of its events, and of all; shape (events + 1,).
+        by_name: what was done in each block.
+    """
+
+    category_ns: Floats
+    category_counts: Int64s
+    copy_ns: Floats
+    copies: Int64s
+    kernel_ns_before: Ints
+    by_name: BlockWorkSums
+
+
+def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
+    launched, work = order.launched, order.launched.work
+    size = blocks * len(CATEGORY_TABLE)
+    category_ns, category_counts = np.zeros(size), np.zeros(size, dtype=np.int64)
+    copy_ns, copies = np.zeros(blocks), np.zeros(blocks, dtype=np.int64)
+    labels = WorkLabels.of_device(launched)
+    by_name = BlockWorkSums(blocks, labels)
+    before, so_far = GrowingColumn(at_least=np.int64), 0
+    before.extend(np.zeros(1, dtype=np.int64))
+    for piece in slices(len(work)):
+        rows, dur_ns, is_kernel = work.rows[piece], work.dur_ns[piece], work.kind[piece] == Kind.KERNEL
+        is_here = launched.trace.events.pid[rows] == order.device
+        ran = np.cumsum(np.where(is_kernel & is_here, dur_ns, 0), dtype=np.int64)
+        before.extend(so_far + ran)
+        so_far += int(ran[-1])
+        block = np.where(stretch[piece] >= 0, stretch[piece] % blocks, -1)
+        by_name.add(block, labels.of_work(launched, piece), np.ones(len(block), dtype=np.int64), dur_ns)
+        kernels, others = (
+            np.flatnonzero((stretch[piece] >= 0) & chosen) for chosen in (is_kernel, ~is_kernel)
+        )
+        cell = (stretch[piece][kernels] % blocks).astype(np.int64) * len(CATEGORY_TABLE)
+        cell += launched.categories.of(rows[kernels])
+        category_ns += np.bincount(cell, dur_ns[kernels], minlength=size)
+        category_counts += np.bincount(cell, minlength=size)
+        block = stretch[piece][others] % blocks
+        copy_ns += np.bincount(block, dur_ns[others], minlength=blocks)
+        copies += np.bincount(block, minlength=blocks)
+    return _Sums(
+        category_ns=category_ns.reshape(blocks, -1),
+        category_counts=category_counts.reshape(blocks, -1),
+        copy_ns=copy_ns,
+        copies=copies,
+        kernel_ns_before=before.finish(),
+        by_name=by_name,
+    )
+
+
+def _launches(order: KernelOrder, stretch: Ints, blocks: int) -> Int64s:
     """Launch calls per block, of those whose events all lie in one; shape (blocks,)."""
-    linked = np.flatnonzero(work.launch_rows >= 0)
-    calls, call = np.unique(work.launch_rows[linked], return_inverse=True)
-    lowest = np.full(len(calls), len(stretch), dtype=np.int64)
-    highest = np.full(len(calls), -1, dtype=np.int64)
-    np.minimum.at(lowest, call, stretch[linked])
-    np.maximum.at(highest, call, stretch[linked])
-    own = highest[(lowest == highest) & (highest >= 0)]
-    return np.bincount(own % blocks, minlength=blocks).astype(np.int64)
+    found = np.zeros(blocks, dtype=np.int64)
+    for piece, item, owner in order.launched.calls.pieces():
+        lowest = np.full(piece.stop - piece.start, np.iinfo(np.int64).max)
+        highest = np.full(piece.stop - piece.start, -1)
+        np.minimum.at(lowest, owner, stretch[item])
+        np.maximum.at(highest, owner, stretch[item])
+        own = highest[(lowest == highest) & (highest >= 0)]
+        found += np.bincount(own % blocks, minlength=blocks)
+    return found
 
 
-def _note(found: Repetition, work: KernelOrder) -> str:
+def _note(found: Repetition, order: KernelOrder) -> str:
     sentences = [
         "Blocks are stretches of kernels that repeat: host time and operators of a block are not known."
     ]
-    if work.shared:
+    if order.shared:
         sentences.append(
             "Launch calls whose kernels are of several blocks, such as those of graphs, count in none."
         )

@@ -115,11 +115,19 @@ def _between_sittings(samples: Sequence[Sample]) -> list[Finding]:
 
 def _of_settings(environment: Mapping[str, Any]) -> list[Finding]:
     """Of how the machine is set, what can spoil figures; what only explains them is the doctor's to say."""
-    found: list[Finding] = []
-    if isinstance(environment.get("processor"), Mapping):
-        found += checks.of_processor(Processor(**environment["processor"]), environment.get("threads"))
-    if isinstance(environment.get("gpu"), Mapping):
-        found += checks.of_gpu(GpuFacts(**environment["gpu"]), environment.get("process_ids", ()))
+    processor, gpu = environment.get("processor"), environment.get("gpu")
+    found = [
+        *(
+            checks.of_processor(Processor(**processor), environment.get("threads"))
+            if isinstance(processor, Mapping)
+            else ()
+        ),
+        *(
+            checks.of_gpu(GpuFacts(**gpu), environment.get("process_ids", ()))
+            if isinstance(gpu, Mapping)
+            else ()
+        ),
+    ]
     return [finding for finding in found if finding.is_warning]
 
 
@@ -150,7 +158,7 @@ def _of_first_rounds(effects: Sequence[float]) -> list[Finding]:
     if len(effects) < _ROUNDS_FOR_DRIFT:
         return found
     start = serial.change_point(effects, _TOLERANCE)
-    if not 0 < 2 * start < len(effects):
+    if not start or 2 * start >= len(effects):
         return found
     before, after = median(effects[:start]), median(effects[start:])
     if before > after * (1 + _STILL_WARM):
@@ -179,6 +187,7 @@ def _clear_change(before: Sequence[float], after: Sequence[float]) -> float:
 
 
 def _interval(values: Sequence[float]) -> tuple[float, float]:
+    # Of these very rounds: a few stalls in a row, which might be more another time, do not hide that most have changed.
     return serial.median_interval(values, independent=True) or (min(values), max(values))
 
 

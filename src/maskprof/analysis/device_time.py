@@ -24,9 +24,10 @@ import numpy as np
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_work import Calls, DeviceWork, Positions
 from maskprof.analysis.launches import launch_floor_ns
-from maskprof.analysis.narrow import narrowed, slices
 from maskprof.analysis.pairs import Pairs
 from maskprof.traces.columns import Bools, Int64s
+from maskprof.traces.growing import GrowingColumn
+from maskprof.traces.pieces import slices
 
 LONGEST_FLOOR_NS = 20_000
 _ROOM = 2**62
@@ -34,7 +35,7 @@ _ROOM = 2**62
 
 @dataclass(slots=True)
 class DeviceSums:
-    """Sums per owner (the whole trace, or stretches of ranges), in nanoseconds; each of shape (owners,)."""
+    """Sums per row (the whole trace, or ranges of one name), in nanoseconds; each of shape (rows,)."""
 
     kernels: Int64s
     kernel_ns: Int64s
@@ -49,14 +50,6 @@ class DeviceSums:
     elsewhere_ns: Int64s
     communication_ns: Int64s
     exposed_ns: Int64s
-
-    def by(self, name: Int64s, names: int) -> "DeviceSums":
-        """Summed over the owners of each name."""
-        columns = {
-            column: np.bincount(name, weights=getattr(self, column), minlength=names).astype(np.int64)
-            for column in DeviceSums.__slots__
-        }
-        return DeviceSums(**columns)
 
 
 def launched_ns(calls: Calls, at: Positions = slice(None), floor_ns: int | None = None) -> Int64s:
@@ -78,33 +71,37 @@ def whole_pieces(work: DeviceWork) -> Iterator[Pairs]:
 
 
 class DeviceClock:
-    """Adds up device time, piece by piece. Pieces come by owner, and within one by the work's order."""
+    """Adds up device time by rows, piece by piece.
+
+    Each row has its owners: the stretches of time that are told apart before they are added up. Pieces come by owner,
+    and within one by the work's order.
+    """
 
     def __init__(
-        self, work: DeviceWork, calls: Calls, owners: int, is_communication: Bools, *, others: bool
+        self, work: DeviceWork, calls: Calls, rows: int, is_communication: Bools, *, others: bool
     ) -> None:
         """`is_communication` is by device event. With `others`, there is work outside of the owners."""
         self._work, self._calls = work, calls
         self._floor_ns = launch_floor_ns(calls, LONGEST_FLOOR_NS)
         self._is_communication = is_communication
-        self._busy = _BusyTime(work) if others else None
+        self._busy = BusyTime(work) if others else None
         width = work.span_ns + 1
-        self._sums = {column: np.zeros(owners, dtype=np.int64) for column in DeviceSums.__slots__}
-        self._all = Union(owners, width)
-        self._kernels = Union(owners, width)
-        self._computing = Union(owners, width)
-        self._communicating = Union(owners, width)
+        self._sums = {column: np.zeros(rows, dtype=np.int64) for column in DeviceSums.__slots__}
+        self._all = Union(rows, width)
+        self._kernels = Union(rows, width)
+        self._computing = Union(rows, width)
+        self._communicating = Union(rows, width)
         self._communicates = bool(is_communication.any())
 
-    def add(self, pairs: Pairs) -> None:
-        """Take the next pairs of (owner, device event)."""
+    def add(self, pairs: Pairs, row: Int64s) -> None:
+        """Take the next pairs of (owner, device event), and the row of each; shape (pairs,)."""
         work, owner, item = self._work, pairs.owner, pairs.item
         (start, end), kind = work.times(item), work.kind[item]
-        self._count("kernels", "kernel_ns", kind == Kind.KERNEL, owner, end - start)
-        self._count("copies", "copy_ns", kind == Kind.COPY, owner, end - start)
-        self._count("memsets", "memset_ns", kind == Kind.MEMSET, owner, end - start)
-        for at, since in self._all.add(owner, start, end):
-            self._split(owner[at], item[at], since, start[at])
+        self._count("kernels", "kernel_ns", kind == Kind.KERNEL, row, end - start)
+        self._count("copies", "copy_ns", kind == Kind.COPY, row, end - start)
+        self._count("memsets", "memset_ns", kind == Kind.MEMSET, row, end - start)
+        for at, since in self._all.add(owner, row, start, end):
+            self._split(row[at], item[at], since, start[at])
         if self._communicates:
             communicates = self._is_communication[item]
             for union, chosen in (
@@ -112,7 +109,7 @@ class DeviceClock:
                 (self._communicating, communicates),
                 (self._computing, (kind == Kind.KERNEL) & ~communicates),
             ):
-                for _ in union.add(owner[chosen], start[chosen], end[chosen]):
+                for _ in union.add(owner[chosen], row[chosen], start[chosen], end[chosen]):
                     pass
 
     def sums(self) -> DeviceSums:
@@ -123,14 +120,11 @@ class DeviceClock:
             self._sums["exposed_ns"] = self._kernels.length_ns - self._computing.length_ns
         return DeviceSums(**self._sums)
 
-    def _count(self, count: str, total: str, chosen: Bools, owner: Int64s, duration: Int64s) -> None:
-        owners = len(self._sums[count])
-        self._sums[count] += np.bincount(owner[chosen], minlength=owners)
-        self._sums[total] += np.bincount(owner[chosen], weights=duration[chosen], minlength=owners).astype(
-            np.int64
-        )
+    def _count(self, count: str, total: str, chosen: Bools, row: Int64s, duration: Int64s) -> None:
+        self._sums[count] += np.bincount(row[chosen], minlength=len(self._sums[count]))
+        self._sums[total] += _sums_by(row[chosen], duration[chosen], len(self._sums[total]))
 
-    def _split(self, owner: Int64s, item: Int64s, since: Int64s, until: Int64s) -> None:
+    def _split(self, row: Int64s, item: Int64s, since: Int64s, until: Int64s) -> None:
         """Give each gap to its cause."""
         call = self._work.call[item]
         linked = call >= 0
@@ -142,35 +136,35 @@ class DeviceClock:
             before, between, after = (self._busy.until(time) for time in (since, reached, until))
             waiting -= between - before
             rest -= after - between
-            np.add.at(self._sums["elsewhere_ns"], owner, after - before)
+            np.add.at(self._sums["elsewhere_ns"], row, after - before)
         for column, values, chosen in (
             ("launch_ns", waiting, linked),
             ("gap_ns", rest, linked),
             ("other_ns", waiting + rest, ~linked),
         ):
-            np.add.at(self._sums[column], owner[chosen], values[chosen])
+            np.add.at(self._sums[column], row[chosen], values[chosen])
 
 
 class Union:
-    """The union of each owner's intervals, which come by owner and ascending by start."""
+    """The union of each owner's intervals, which come by owner and ascending by start, summed by rows.
 
-    def __init__(self, owners: int, width: int) -> None:
+    Attributes:
+        span_ns: from the first start to the last end, all owners of a row together; shape (rows,).
+    """
+
+    def __init__(self, rows: int, width: int) -> None:
         self._width = width
-        self._idle = np.zeros(owners, dtype=np.int64)
-        self._first = np.zeros(owners, dtype=np.int64)
-        self._last = np.zeros(owners, dtype=np.int64)
+        self._idle = np.zeros(rows, dtype=np.int64)
+        self.span_ns = np.zeros(rows, dtype=np.int64)
         self._owner = -1
         self._reached = 0
 
     @property
-    def span_ns(self) -> Int64s:
-        return self._last - self._first
-
-    @property
     def length_ns(self) -> Int64s:
+        """How long at least one interval lasts; shape (rows,)."""
         return self.span_ns - self._idle
 
-    def add(self, owner: Int64s, start: Int64s, end: Int64s) -> Iterator[tuple[Int64s, Int64s]]:
+    def add(self, owner: Int64s, row: Int64s, start: Int64s, end: Int64s) -> Iterator[tuple[Int64s, Int64s]]:
         """Take intervals; gives, in turns, the positions of those that end a gap, and when each gap began."""
         if not len(owner):
             return
@@ -179,10 +173,10 @@ class Union:
         for lower in range(0, int(owner[-1]) - int(owner[0]) + 1, most):
             first, last = np.searchsorted(owner, (owner[0] + lower, owner[0] + lower + most))
             if first < last:
-                at, since = self._add(owner[first:last], start[first:last], end[first:last])
+                at, since = self._add(owner[first:last], row[first:last], start[first:last], end[first:last])
                 yield at + first, since
 
-    def _add(self, owner: Int64s, start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
+    def _add(self, owner: Int64s, row: Int64s, start: Int64s, end: Int64s) -> tuple[Int64s, Int64s]:
         offset = (owner - owner[0]) * self._width
         reached = end + offset
         goes_on = int(owner[0]) == self._owner
@@ -194,36 +188,40 @@ class Union:
         before = np.concatenate(([self._reached], reached[:-1]))
         before[is_first] = start[is_first]
         at = np.flatnonzero(start > before)
-        np.add.at(self._idle, owner[at], start[at] - before[at])
-        self._first[owner[is_first]] = start[is_first]
-        is_last = np.concatenate((owner[1:] != owner[:-1], [True]))
-        self._last[owner[is_last]] = reached[is_last]
+        np.add.at(self._idle, row[at], start[at] - before[at])
+        self.span_ns += _sums_by(row, reached - before, len(self.span_ns))
         self._owner, self._reached = int(owner[-1]), int(reached[-1])
         return at, before[at]
 
 
-class _BusyTime:
+def _sums_by(row: Int64s, values: Int64s, rows: int) -> Int64s:
+    # Sums of nanoseconds within a piece stay below 2**53, where a float64 is exact.
+    return np.bincount(row, weights=values, minlength=rows).astype(np.int64)
+
+
+class BusyTime:
     """How long the device was busy until a given time, for whatever reason."""
 
     def __init__(self, work: DeviceWork) -> None:
         union = Union(1, work.span_ns + 1)
-        ends: list[Int64s] = []
-        lengths: list[Int64s] = []
+        ends, lengths = GrowingColumn(at_least=np.int64), GrowingColumn()
+        idle_before = GrowingColumn(at_least=np.int64)
+        idle_before.extend(np.zeros(1, dtype=np.int64))
+        idle = 0
         for pairs in whole_pieces(work):
             start, end = work.times(pairs.item)
-            for at, since in union.add(pairs.owner, start, end):
-                ends.append(start[at])
-                lengths.append(narrowed(start[at] - since))
-        self._gap_end = np.concatenate([*ends, np.zeros(0, dtype=np.int64)])
-        self._gap = np.concatenate([*lengths, np.zeros(0, dtype=np.int8)])
-        del ends, lengths
-        self._idle_before = np.zeros(len(self._gap) + 1, dtype=np.int64)
-        np.cumsum(self._gap, out=self._idle_before[1:])
+            for at, since in union.add(pairs.owner, pairs.owner, start, end):
+                length = start[at] - since
+                ends.extend(start[at])
+                lengths.extend(length)
+                idle_before.extend(idle + np.cumsum(length))
+                idle += int(length.sum())
+        self._gap_end, self._gap, self._idle_before = ends.finish(), lengths.finish(), idle_before.finish()
 
     def until(self, time: Int64s) -> Int64s:
-        """Busy time before each of `time`."""
+        """Busy time before each of `time`, which are since the work's origin."""
         next_gap = np.searchsorted(self._gap_end, time, side="left")
-        idle = self._idle_before[next_gap]
+        idle: Int64s = self._idle_before[next_gap]
         if len(self._gap):
             at = np.minimum(next_gap, len(self._gap) - 1)
             begun = time - (self._gap_end[at] - self._gap[at])

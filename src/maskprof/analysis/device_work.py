@@ -1,17 +1,20 @@
 """What the device did, by the order of its starts, and the host's calls that launched it."""
 
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.analysis.device_kinds import Kind, device_kinds
 from maskprof.analysis.host_axis import HostAxis
-from maskprof.analysis.narrow import Ints, narrowed, slices
-from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.growing import GrowingColumn, kept
 from maskprof.traces.links import Launches
+from maskprof.traces.pieces import Ints, column, order, positions, slices
 
-Positions = Int64s | Int32s | slice
+Positions = Ints | slice
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,12 +34,12 @@ class DeviceWork:
     """
 
     origin_ns: int
-    rows: Int32s
+    rows: Ints
     kind: NDArray[np.int8]
     start_ns: Int64s
     dur_ns: Ints
     stream: Ints
-    call: Int32s
+    call: Ints
     streams: int
     span_ns: int
 
@@ -76,13 +79,13 @@ class Calls:
 
     axis: HostAxis
     origin_ns: int
-    rows: Int32s
+    rows: Ints
     group_bounds: list[int]
     key: Int64s
     dur_ns: Ints
     delay_ns: Ints
-    events: Int32s
-    bounds: Int32s
+    events: Ints
+    bounds: Ints
 
     def __len__(self) -> int:
         return len(self.key)
@@ -91,28 +94,43 @@ class Calls:
         """When some calls start, since the work's origin; negative before it."""
         return self.axis.times(self.key[at]) - self.origin_ns
 
-    def order(self) -> Int32s:
+    def pieces(self) -> Iterator[tuple[slice, Int64s, Ints]]:
+        """Some calls, the positions of their events in the work, and for each event its call within the slice."""
+        for piece in slices(len(self)):
+            bounds = self.bounds[piece.start : piece.stop + 1].astype(np.int64)
+            yield (
+                piece,
+                self.events[bounds[0] : bounds[-1]].astype(np.int64),
+                np.repeat(np.arange(len(bounds) - 1), np.diff(bounds)),
+            )
+
+    def sums(self, values: Callable[[Int64s], NDArray[Any]]) -> Ints:
+        """For each call the sum of what `values` gives for its events; shape (calls,)."""
+        sums = GrowingColumn(at_least=np.int32)
+        for piece, item, owner in self.pieces():
+            sums.extend(np.bincount(owner, values(item), minlength=piece.stop - piece.start).astype(np.int64))
+        return sums.finish()
+
+    def order(self) -> Ints:
         """Positions by the order of the calls' starts, whatever their threads."""
         if len(self.axis.threads) <= 1:
-            return np.arange(len(self), dtype=np.int32)
-        return np.argsort(self.starts(slice(None)), kind="stable").astype(np.int32)
+            return column(len(self), lambda piece: np.arange(piece.start, piece.stop))
+        return order(len(self), self.starts)
 
 
 def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[DeviceWork, Calls]:
     """Sort a trace's device events and the calls that launched them."""
-    events = trace.events
-    start = events.ts_ns[launches.device_rows].astype(np.int64, copy=False)
-    order = np.argsort(start, kind="stable").astype(np.int32)
-    rows = launches.device_rows[order].astype(np.int32)
-    origin = int(start.min()) if len(start) else 0
-    start = start[order]
-    start -= origin
-    duration = np.maximum(events.dur_ns[rows], 0)
-    stream, streams = _streams(trace, rows)
-    call_rows, call = _calls(launches.launch_rows[order].astype(np.int32), axis)
+    events, device_rows, count = trace.events, launches.device_rows, len(launches.device_rows)
+    by_start = order(count, lambda piece: events.ts_ns[device_rows[piece]])
+    rows = column(count, lambda piece: device_rows[by_start[piece]])
+    launch_rows = column(count, lambda piece: launches.launch_rows[by_start[piece]])
+    origin = int(events.ts_ns[rows[0]]) if count else 0
+    start = column(count, lambda piece: events.ts_ns[rows[piece]] - origin, at_least=np.int64)
+    duration = column(count, lambda piece: np.maximum(events.dur_ns[rows[piece]], 0))
+    call_rows, call = _calls(launch_rows, axis, len(events))
     by_call, bounds = _by_call(call, len(call_rows))
     key = axis.keys(call_rows)
-    first = start[by_call[bounds[:-1]]]
+    stream, streams = _streams(trace, rows)
     work = DeviceWork(
         origin_ns=origin,
         rows=rows,
@@ -122,7 +140,7 @@ def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[Devic
         stream=stream,
         call=call,
         streams=streams,
-        span_ns=max((int((start[s] + duration[s]).max()) for s in slices(len(start))), default=0),
+        span_ns=max((int((start[s] + duration[s]).max()) for s in slices(count)), default=0),
     )
     return work, Calls(
         axis=axis,
@@ -130,34 +148,54 @@ def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[Devic
         rows=call_rows,
         group_bounds=axis.group_bounds(call_rows),
         key=key,
-        dur_ns=np.maximum(events.dur_ns[call_rows], 0),
-        delay_ns=narrowed(first - (axis.times(key) - origin)),
+        dur_ns=column(len(key), lambda piece: np.maximum(events.dur_ns[call_rows[piece]], 0)),
+        delay_ns=column(
+            len(key), lambda piece: start[by_call[bounds[:-1][piece]]] - (axis.times(key[piece]) - origin)
+        ),
         events=by_call,
         bounds=bounds,
     )
 
 
-def _calls(launch_rows: Int32s, axis: HostAxis) -> tuple[Int32s, Int32s]:
+def _calls(launch_rows: Ints, axis: HostAxis, events: int) -> tuple[Ints, Ints]:
     """The distinct calls on the axis' order, and each event's position among them."""
-    linked = launch_rows >= 0
-    by_row = np.unique(launch_rows[linked])
-    order = axis.order(by_row)
-    place = np.empty(len(order), dtype=np.int32)
-    place[order] = np.arange(len(order), dtype=np.int32)
-    call = np.full(len(launch_rows), -1, dtype=np.int32)
-    call[linked] = place[np.searchsorted(by_row, launch_rows[linked])]
-    return by_row[order], call
+    by_row = _distinct(launch_rows, events)
+    in_order = axis.order(by_row)
+    place = np.empty(len(in_order), dtype=np.int32)
+    for piece in slices(len(in_order)):
+        place[in_order[piece]] = np.arange(piece.start, piece.stop, dtype=np.int32)
+
+    def call_of(piece: slice) -> Ints:
+        launch = launch_rows[piece]
+        call = np.full(len(launch), -1, dtype=np.int32)
+        linked = launch >= 0
+        call[linked] = place[np.searchsorted(by_row, launch[linked])]
+        return call
+
+    call = column(len(launch_rows), call_of)
+    return column(len(in_order), lambda piece: by_row[in_order[piece]]), call
 
 
-def _by_call(call: Int32s, calls: int) -> tuple[Int32s, Int32s]:
-    linked = np.flatnonzero(call >= 0).astype(np.int32)
-    by_call = linked[np.argsort(call[linked], kind="stable").astype(np.int32)]
+def _distinct(launch_rows: Ints, events: int) -> Ints:
+    """The rows that occur, ascending."""
+    occurs = np.zeros(events, dtype=np.bool_)
+    for piece in slices(len(launch_rows)):
+        launch = launch_rows[piece]
+        occurs[launch[launch >= 0]] = True
+    return positions(events, lambda piece: occurs[piece])
+
+
+def _by_call(call: Ints, calls: int) -> tuple[Ints, Ints]:
+    linked = positions(len(call), lambda piece: call[piece] >= 0)
+    in_order = order(len(linked), lambda piece: call[linked[piece]])
     bounds = np.zeros(calls + 1, dtype=np.int32)
-    np.cumsum(np.bincount(call[linked], minlength=calls), out=bounds[1:])
-    return by_call, bounds
+    for piece in slices(len(linked)):
+        np.add.at(bounds, call[linked[piece]] + 1, 1)
+    np.cumsum(bounds, out=bounds)
+    return column(len(in_order), lambda piece: linked[in_order[piece]]), kept(bounds)
 
 
-def _streams(trace: Trace, rows: Int32s) -> tuple[Ints, int]:
+def _streams(trace: Trace, rows: Ints) -> tuple[Ints, int]:
     """A number for each event's stream, and how many streams there are.
 
     A stream is a track of its device; the pair tells it in every exporter's files, the arguments only in most.
@@ -172,7 +210,5 @@ def _streams(trace: Trace, rows: Int32s) -> tuple[Ints, int]:
     for piece in slices(len(rows)):
         found.update(np.unique(codes(piece)).tolist())
     table = np.array(sorted(found), dtype=np.int64)
-    stream = np.zeros(len(rows), dtype=narrowed(np.array([len(table)])).dtype)
-    for piece in slices(len(rows)):
-        stream[piece] = np.searchsorted(table, codes(piece))
+    stream = column(len(rows), lambda piece: np.searchsorted(table, codes(piece)), at_least=np.int8)
     return stream, len(table)

@@ -10,13 +10,14 @@ from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.host_ranges import HostRanges, find_host_ranges, joined, range_rows
-from maskprof.analysis.kernel_categories import CATEGORY_TABLE, categorise
+from maskprof.analysis.kernel_categories import CATEGORY_TABLE
+from maskprof.analysis.launched import Launched, launched_by, linked_calls, operator_around
 from maskprof.analysis.launches import queue_depths
-from maskprof.analysis.narrow import Ints, narrowed, slices
 from maskprof.analysis.operators import Operators, operator_rows, sum_operators
 from maskprof.analysis.scope import in_scope, named_scope
-from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Trace
 from maskprof.traces.links import Launches
+from maskprof.traces.pieces import Ints, column, slices
 
 _COMMUNICATION = CATEGORY_TABLE.index("communication")
 
@@ -26,7 +27,7 @@ class Evidence:
     """What the device did, who launched it, inside which ranges and operators.
 
     Attributes:
-        work, calls: the device's events and the calls that launched them.
+        launched: the device's events and the calls that launched them.
         depths: how many events are queued when each call begins; shape (calls,).
         ranges: the named ranges of the host.
         operators: their sums, and the innermost one around each call.
@@ -34,11 +35,8 @@ class Evidence:
         label: of each device event, a code of `labels`.
     """
 
-    trace: Trace
-    axis: HostAxis
-    work: DeviceWork
-    calls: Calls
-    depths: Int32s
+    launched: Launched
+    depths: Ints
     ranges: HostRanges
     operators: Operators
     category: NDArray[np.int8]
@@ -46,14 +44,28 @@ class Evidence:
     labels: Labels
 
     @property
+    def trace(self) -> Trace:
+        """What all of it is of."""
+        return self.launched.trace
+
+    @property
+    def work(self) -> DeviceWork:
+        """The device's events."""
+        return self.launched.work
+
+    @property
+    def calls(self) -> Calls:
+        """The calls that launched them."""
+        return self.launched.calls
+
+    @property
     def is_communication(self) -> Bools:
         """Which device events are collectives or transfers between devices."""
         return np.equal(self.category, _COMMUNICATION)
 
-    def operator_of(self, item: Int64s) -> Int32s:
+    def operator_of(self, item: Ints) -> Ints:
         """The operator that launched each of some device events, a code of `operators.names`, or -1."""
-        call = self.work.call[item]
-        return np.where(call >= 0, _at(self.operators.of_call, call), -1)
+        return operator_around(self.operators, self.work, item)
 
 
 def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evidence:
@@ -66,8 +78,7 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
         TraceError: if no range has that name.
     """
     ranges_at, operators_at = range_rows(trace), operator_rows(trace)
-    calls_at = launches.launch_rows[launches.linked].astype(np.int32)
-    axis = HostAxis.of(trace, (ranges_at, operators_at, calls_at))
+    axis = HostAxis.of(trace, (ranges_at, operators_at, linked_calls(launches)))
     work, calls = device_work(trace, launches, axis)
     ranges = find_host_ranges(trace, axis, ranges_at)
     if within is not None:
@@ -75,14 +86,11 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
         inside = in_scope(scope, axis.group_of(ranges_at), axis.keys(ranges_at))
         ranges = joined(find_host_ranges(trace, axis, ranges_at[inside]), scope)
     operators = sum_operators(trace, axis, operators_at, ranges, calls)
-    del operators_at, calls_at
-    category = _categories(trace, work, operators)
+    launched = launched_by(trace, work, calls, operators)
+    category = column(len(work), lambda piece: launched.categories.of(work.rows[piece]), at_least=np.int8)
     label, labels = _labels(trace, work, category)
     return Evidence(
-        trace=trace,
-        axis=axis,
-        work=work,
-        calls=calls,
+        launched=launched,
         depths=queue_depths(work, calls),
         ranges=ranges,
         operators=operators,
@@ -92,33 +100,21 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
     )
 
 
-def _categories(trace: Trace, work: DeviceWork, operators: Operators) -> NDArray[np.int8]:
-    def launched_by(positions: Int64s) -> Int32s:
-        call = work.call[positions]
-        operator = np.where(call >= 0, _at(operators.of_call, call), -1)
-        return np.where(operator >= 0, _at(operators.name_codes, operator), -1)
-
-    return categorise(trace, work.rows, launched_by)
-
-
 def _labels(trace: Trace, work: DeviceWork, category: NDArray[np.int8]) -> tuple[Ints, Labels]:
     """A label for each pair of name and kind."""
     occurs = np.full((len(Kind), len(trace.names)), -1, dtype=np.int8)
     for piece in slices(len(work)):
         occurs[work.kind[piece], trace.events.name[work.rows[piece]]] = category[piece]
     kinds, names = np.nonzero(occurs >= 0)
-    table = np.zeros(occurs.shape, dtype=narrowed(np.array([len(kinds)])).dtype)
+    table = np.zeros(occurs.shape, dtype=np.int32)
     table[kinds, names] = np.arange(len(kinds))
-    label = np.zeros(len(work), dtype=table.dtype)
-    for piece in slices(len(work)):
-        label[piece] = table[work.kind[piece], trace.events.name[work.rows[piece]]]
+    label = column(
+        len(work),
+        lambda piece: table[work.kind[piece], trace.events.name[work.rows[piece]]],
+        at_least=np.int8,
+    )
     return label, Labels(
         names=tuple(trace.names[name] for name in names.tolist()),
         kinds=tuple(kinds.tolist()),
         categories=tuple(CATEGORY_TABLE[code] for code in occurs[kinds, names].tolist()),
     )
-
-
-def _at(table: Int32s, positions: Int32s) -> Int32s:
-    """`table[positions]` where positions of -1 give anything."""
-    return table[positions] if len(table) else np.full(len(positions), -1, dtype=np.int32)

@@ -4,8 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis.narrow import slices
-from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.pieces import Ints, order, row_column, row_slices
 
 _ROOM = 2**62
 
@@ -32,13 +32,13 @@ class HostAxis:
     threads_per_group: int
 
     @classmethod
-    def of(cls, trace: Trace, rows: tuple[Int32s, ...]) -> "HostAxis":
+    def of(cls, trace: Trace, rows: tuple[Ints, ...]) -> "HostAxis":
         """The axis for the threads of all `rows`, which may come in any order."""
         events = trace.events
         threads: set[int] = set()
         starts, ends = [], []
         for some in rows:
-            for piece in slices(len(some)):
+            for piece in row_slices(some):
                 part = some[piece]
                 threads.update(np.unique(_thread_codes(trace, part)).tolist())
                 start = events.ts_ns[part].astype(np.int64, copy=False)
@@ -58,37 +58,36 @@ class HostAxis:
     def groups(self) -> int:
         return -(-len(self.threads) // self.threads_per_group)
 
-    def knows(self, rows: Int64s) -> Bools:
+    def knows(self, rows: Ints) -> Bools:
         """Which rows are of the axis' threads, at times that it reaches."""
         codes, events = _thread_codes(self.trace, rows), self.trace.events
         since = events.ts_ns[rows] - self.origin_ns
         return np.isin(codes, self.threads) & (since >= 0) & (since < self.width_ns)
 
-    def group_of(self, rows: Int64s | Int32s) -> Int64s:
+    def group_of(self, rows: Ints) -> Int64s:
         """The group of each row's thread."""
         if self.groups <= 1:
             return np.zeros(len(rows), dtype=np.int64)
         return self._thread(rows) // self.threads_per_group
 
-    def group_bounds(self, ordered_rows: Int32s) -> list[int]:
+    def group_bounds(self, ordered_rows: Ints) -> list[int]:
         """Where each group begins among rows in the axis' order, and where the last ends."""
         bounds = np.searchsorted(self.group_of(ordered_rows), np.arange(self.groups + 1))
         return [int(bound) for bound in bounds]
 
-    def keys(self, rows: Int64s | Int32s) -> Int64s:
+    def keys(self, rows: Ints) -> Int64s:
         """Where each row starts, on the axis of its group."""
-        keys = np.empty(len(rows), dtype=np.int64)
-        for piece in slices(len(rows)):
-            part = rows[piece]
-            keys[piece] = (self._thread(part) % self.threads_per_group) * self.width_ns
-            keys[piece] += self.trace.events.ts_ns[part]
-        keys -= self.origin_ns
-        return keys
 
-    def order(self, rows: Int32s) -> Int32s:
+        def keys_of(part: Ints) -> Int64s:
+            thread = self._thread(part) % self.threads_per_group
+            return thread * self.width_ns + (self.trace.events.ts_ns[part] - self.origin_ns)
+
+        return row_column(rows, keys_of, at_least=np.int64)
+
+    def order(self, rows: Ints) -> Ints:
         """Positions in `rows` by group and key; equal ones stay in their order."""
         if self.groups <= 1:
-            return np.argsort(self.keys(rows), kind="stable").astype(np.int32)
+            return order(len(rows), lambda piece: self.keys(rows[piece]))
         return np.lexsort((self.keys(rows), self.group_of(rows))).astype(np.int32)
 
     def times(self, keys: Int64s) -> Int64s:
@@ -99,9 +98,9 @@ class HostAxis:
         times += self.origin_ns
         return times
 
-    def _thread(self, rows: Int64s | Int32s) -> Int64s:
+    def _thread(self, rows: Ints) -> Int64s:
         return np.searchsorted(self.threads, _thread_codes(self.trace, rows)).astype(np.int64, copy=False)
 
 
-def _thread_codes(trace: Trace, rows: Int64s | Int32s) -> Int64s:
+def _thread_codes(trace: Trace, rows: Ints) -> Int64s:
     return trace.events.pid[rows].astype(np.int64) * len(trace.tids) + trace.events.tid[rows]

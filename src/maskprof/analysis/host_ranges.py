@@ -1,14 +1,36 @@
 """The named ranges of a trace's host threads, as the pieces of time that they cover."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
+from itertools import pairwise
 
 import numpy as np
 
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.ranges import is_block_or_instrument, parse_phase
 from maskprof.traces.categories import ANNOTATION, OPERATOR
-from maskprof.traces.columns import Bools, Int32s, Int64s, Trace
+from maskprof.traces.columns import Bools, Int64s, Trace
+from maskprof.traces.growing import GrowingColumn
+from maskprof.traces.pieces import Ints, column, order, positions, row_column, row_slices, slices
+
+
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class Stretches:
+    """Pieces of threads' time, by name, group and start; those of one name do not overlap.
+
+    Attributes:
+        name: whose it is, ascending; shape (stretches,), like all.
+        group, start_key, end_key: where it is on the host's axis; what starts at `end_key` is outside.
+    """
+
+    name: Ints
+    group: Ints
+    start_key: Int64s
+    end_key: Int64s
+
+    def __len__(self) -> int:
+        return len(self.name)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -21,130 +43,192 @@ class HostRanges:
     Attributes:
         names: by first appearance.
         count, host_ns: ranges of each name, and the sum of their durations; shape (names,).
-        name: whose stretch it is, ascending; shape (stretches,), like all below.
-        group, start_key, end_key: the stretch on the host's axis; what starts at `end_key` is outside.
+        stretches: their names are positions in `names`.
     """
 
     names: tuple[str, ...]
     count: Int64s
     host_ns: Int64s
-    name: Int64s
-    group: Int64s
-    start_key: Int64s
-    end_key: Int64s
+    stretches: Stretches
 
     def __len__(self) -> int:
         return len(self.names)
 
+    @classmethod
+    def nothing(cls) -> "HostRanges":
+        """No ranges at all."""
+        none = np.zeros(0, dtype=np.int64)
+        stretches = Stretches(name=none, group=none, start_key=none, end_key=none)
+        return cls(names=(), count=none, host_ns=none, stretches=stretches)
+
     def named(self, pattern: str) -> "HostRanges":
         """Only those whose name matches; `*` and `?` stand for any text and any character."""
-        kept = np.flatnonzero([name == pattern or fnmatchcase(name, pattern) for name in self.names])
-        chosen = np.isin(self.name, kept)
+        chosen = np.flatnonzero([name == pattern or fnmatchcase(name, pattern) for name in self.names])
+        at = positions(len(self.stretches), lambda piece: np.isin(self.stretches.name[piece], chosen))
         return HostRanges(
-            names=tuple(self.names[i] for i in kept),
-            count=self.count[kept],
-            host_ns=self.host_ns[kept],
-            name=np.searchsorted(kept, self.name[chosen]).astype(np.int64),
-            group=self.group[chosen],
-            start_key=self.start_key[chosen],
-            end_key=self.end_key[chosen],
+            names=tuple(self.names[i] for i in chosen),
+            count=self.count[chosen],
+            host_ns=self.host_ns[chosen],
+            stretches=Stretches(
+                name=np.searchsorted(chosen, self.stretches.name[at]).astype(np.int64),
+                group=self.stretches.group[at],
+                start_key=self.stretches.start_key[at],
+                end_key=self.stretches.end_key[at],
+            ),
         )
 
 
-def range_rows(trace: Trace) -> Int32s:
+def range_rows(trace: Trace) -> Ints:
     """Rows of the ranges that are reported by name.
 
     These are all user annotations on the host and our phases, whatever they were written as. Left out: our blocks'
     ranges and the instrument's, the device's copies of annotations, and frames and modules of Python.
     """
-    is_phase, is_own = _own_names(trace)
-    chosen = is_phase & trace.in_categories((OPERATOR,)) | trace.in_categories((ANNOTATION,)) & ~is_own
-    return np.flatnonzero(chosen).astype(np.int32)
+    phases, own = _own_names(trace)
+    name, category = trace.events.name, trace.events.category
+    operator, annotation = trace.categories_are((OPERATOR,)), trace.categories_are((ANNOTATION,))
+
+    def chosen(piece: slice) -> Bools:
+        named, kind = name[piece], category[piece]
+        return phases[named] & operator[kind] | annotation[kind] & ~own[named]
+
+    return positions(len(name), chosen)
 
 
-def find_host_ranges(trace: Trace, axis: HostAxis, rows: Int32s) -> HostRanges:
+def find_host_ranges(trace: Trace, axis: HostAxis, rows: Ints) -> HostRanges:
     """Gather the ranges in `rows` by name. `axis` must know their threads."""
     events = trace.events
-    codes, name = np.unique(events.name[rows], return_inverse=True)
-    first = np.full(len(codes), np.iinfo(np.int64).max)
-    np.minimum.at(first, name, events.ts_ns[rows])
-    by_first = np.argsort(first, kind="stable")
-    place = np.empty(len(codes), dtype=np.int64)
-    place[by_first] = np.arange(len(codes))
-    name = place[name]
-    durations = np.maximum(events.dur_ns[rows].astype(np.int64, copy=False), 0)
-    group, start = axis.group_of(rows), axis.keys(rows)
-    parts = stretches(name, group, start, start + durations)
+    first = np.full(len(trace.names), np.iinfo(np.int64).max)
+    count, host_ns = np.zeros((2, len(trace.names)), dtype=np.int64)
+    for piece in row_slices(rows):
+        code = events.name[rows[piece]]
+        np.minimum.at(first, code, events.ts_ns[rows[piece]])
+        np.add.at(count, code, 1)
+        np.add.at(host_ns, code, np.maximum(events.dur_ns[rows[piece]], 0))
+    codes = np.flatnonzero(count)
+    codes = codes[np.argsort(first[codes], kind="stable")]
+    place = np.zeros(len(trace.names), dtype=np.int64)
+    place[codes] = np.arange(len(codes))
+    start = axis.keys(rows)
+    duration = row_column(rows, lambda some: np.maximum(events.dur_ns[some], 0))
     return HostRanges(
-        names=tuple(trace.names[codes[i]] for i in by_first),
-        count=np.bincount(name, minlength=len(codes)).astype(np.int64),
-        host_ns=_sums(name, durations, len(codes)),
-        name=parts[0],
-        group=parts[1],
-        start_key=parts[2],
-        end_key=parts[3],
+        names=tuple(trace.names[code] for code in codes.tolist()),
+        count=count[codes],
+        host_ns=host_ns[codes],
+        stretches=joined_stretches(
+            row_column(rows, lambda some: place[events.name[some]]),
+            row_column(rows, axis.group_of),
+            start,
+            column(len(rows), lambda piece: start[piece] + duration[piece], at_least=np.int64),
+        ),
     )
 
 
 def merged(ranges: HostRanges, name: str) -> HostRanges:
     """All of `ranges` as one range of the given name; stretches that overlap are joined."""
-    parts = stretches(np.zeros_like(ranges.name), ranges.group, ranges.start_key, ranges.end_key)
+    parts = ranges.stretches
     return HostRanges(
         names=(name,),
         count=ranges.count.sum(keepdims=True),
         host_ns=ranges.host_ns.sum(keepdims=True),
-        name=parts[0],
-        group=parts[1],
-        start_key=parts[2],
-        end_key=parts[3],
+        stretches=joined_stretches(np.zeros_like(parts.name), parts.group, parts.start_key, parts.end_key),
     )
 
 
 def joined(ranges: HostRanges, more: HostRanges) -> HostRanges:
     """Both, those of `more` behind, under numbers of their own even where the names are the same."""
+    one, other = ranges.stretches, more.stretches
     return HostRanges(
         names=ranges.names + more.names,
         count=np.concatenate((ranges.count, more.count)),
         host_ns=np.concatenate((ranges.host_ns, more.host_ns)),
-        name=np.concatenate((ranges.name, more.name + len(ranges))),
-        group=np.concatenate((ranges.group, more.group)),
-        start_key=np.concatenate((ranges.start_key, more.start_key)),
-        end_key=np.concatenate((ranges.end_key, more.end_key)),
+        stretches=Stretches(
+            name=np.concatenate((one.name, other.name.astype(np.int64) + len(ranges))),
+            group=np.concatenate((one.group, other.group)),
+            start_key=np.concatenate((one.start_key, other.start_key)),
+            end_key=np.concatenate((one.end_key, other.end_key)),
+        ),
     )
 
 
-def stretches(name: Int64s, group: Int64s, start: Int64s, end: Int64s) -> tuple[Int64s, ...]:
-    """Joined where they overlap; (name, group, start, end), ascending."""
-    order = np.lexsort((start, group, name))
-    name, group, start, end = name[order], group[order], start[order], end[order]
-    if not len(order):
-        return name, group, start, end
-    # Ends may be compared across threads of one group, whose keys do not overlap, but not across names.
-    same = np.concatenate(([False], (name[1:] == name[:-1]) & (group[1:] == group[:-1])))
-    reached = end.copy()
-    for lower, upper in _runs(~same):
-        np.maximum.accumulate(reached[lower:upper], out=reached[lower:upper])
-    first = ~same
-    first[1:] |= start[1:] >= reached[:-1]
-    last = np.concatenate((first[1:], [True]))
-    return name[first], group[first], start[first], reached[last]
+def joined_stretches(name: Ints, group: Ints, start: Int64s, end: Int64s) -> Stretches:
+    """Joined where they overlap, in order."""
+    at = _in_order(name, group, start)
+    names, groups = GrowingColumn(at_least=np.int32), GrowingColumn()
+    starts, ends = GrowingColumn(at_least=np.int64), GrowingColumn(at_least=np.int64)
+    open_name = open_group = reached = -1
+    for piece in slices(len(at)):
+        rows = at[piece]
+        one = _Sorted.of(name[rows], group[rows], start[rows], end[rows])
+        goes_on = one.name[0] == open_name and one.group[0] == open_group
+        if goes_on:
+            one.reach_from(reached)
+        before = np.concatenate(([reached], one.reached[:-1]))
+        first = one.differs | (one.start >= before)
+        first[0] = not goes_on or one.start[0] >= reached
+        ends.extend(before[first] if open_name >= 0 else before[first][1:])
+        names.extend(one.name[first])
+        groups.extend(one.group[first])
+        starts.extend(one.start[first])
+        open_name, open_group, reached = int(one.name[-1]), int(one.group[-1]), int(one.reached[-1])
+    if len(at):
+        ends.extend(np.array([reached]))
+    return Stretches(
+        name=names.finish(), group=groups.finish(), start_key=starts.finish(), end_key=ends.finish()
+    )
 
 
-def _runs(first: Bools) -> list[tuple[int, int]]:
-    starts = np.flatnonzero(first).tolist()
-    return list(zip(starts, [*starts[1:], len(first)], strict=True))
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class _Sorted:
+    """Some ranges in order.
+
+    Attributes:
+        differs: whether it is of another name or group than the one before it; shape (ranges,), like all.
+        reached: the last end of those of its name and group so far. Ends may be compared across threads of one group,
+            whose keys do not overlap, but not across names.
+    """
+
+    name: Ints
+    group: Ints
+    start: Int64s
+    differs: Bools
+    reached: Int64s
+
+    @classmethod
+    def of(cls, name: Ints, group: Ints, start: Int64s, end: Int64s) -> "_Sorted":
+        differs = np.concatenate(([True], (name[1:] != name[:-1]) | (group[1:] != group[:-1])))
+        reached = end.copy()
+        bounds = [*np.flatnonzero(differs).tolist(), len(differs)]
+        for lower, upper in pairwise(bounds):
+            np.maximum.accumulate(reached[lower:upper], out=reached[lower:upper])
+        return cls(name=name, group=group, start=start, differs=differs, reached=reached)
+
+    def reach_from(self, reached: int) -> None:
+        """Let the first name's ranges go on from an end that they had reached before."""
+        last = int(np.argmax(self.differs[1:])) + 1 if self.differs[1:].any() else len(self.differs)
+        np.maximum(self.reached[:last], reached, out=self.reached[:last])
+
+
+def _in_order(name: Ints, group: Ints, start: Int64s) -> Ints:
+    """Positions by name, group and start."""
+    by_start = order(len(start), lambda piece: start[piece])
+    if len(group) and int(group.max()):
+        by_group = order(len(group), lambda piece: group[by_start[piece]])
+        by_start = column(len(start), _composed(by_start, by_group))
+    by_name = order(len(name), lambda piece: name[by_start[piece]])
+    return column(len(name), _composed(by_start, by_name))
+
+
+def _composed(first: Ints, then: Ints) -> Callable[[slice], Ints]:
+    return lambda piece: first[then[piece]]
 
 
 def _own_names(trace: Trace) -> tuple[Bools, Bools]:
-    """By row: whether the name is a phase of ours; whether it is a block's range or the instrument's."""
+    """By name code: whether it is a phase of ours; whether it is a block's range or the instrument's."""
     phases = np.zeros(len(trace.names), dtype=np.bool_)
     own = np.zeros(len(trace.names), dtype=np.bool_)
     for code, name in enumerate(trace.names):
         if name.startswith(("phase.", "block.", "instrument.")):
             phases[code] = parse_phase(name) is not None
             own[code] = is_block_or_instrument(name)
-    return phases[trace.events.name], own[trace.events.name]
-
-
-def _sums(where: Int64s, values: Int64s, count: int) -> Int64s:
-    return np.bincount(where, weights=values, minlength=count).astype(np.int64)
+    return phases, own

@@ -6,7 +6,9 @@ tables of `kernel_patterns`.
 """
 
 import re
+from collections import Counter
 from collections.abc import Callable
+from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
@@ -14,9 +16,9 @@ from numpy.typing import NDArray
 
 from maskprof.analysis.device_kinds import Kind, device_kinds, is_mtia
 from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS, PLAIN_OPERATORS
-from maskprof.traces.categories import MTIA, OPERATOR
-from maskprof.traces.columns import Int32s, Int64s, Trace
-from maskprof.traces.links import Launches, innermost, nest
+from maskprof.traces.categories import MTIA
+from maskprof.traces.columns import Bools, Trace
+from maskprof.traces.pieces import Ints, slices
 
 OTHER = "other"
 CATEGORY_TABLE = tuple(CATEGORIES)
@@ -33,66 +35,78 @@ _MANGLED = re.compile(r"_zn[kvr]*(?=\d)", re.IGNORECASE)
 _CLOSES = {">": "<", ")": "("}
 
 
-def device_categories(trace: Trace, launches: Launches) -> tuple[NDArray[np.int8], tuple[str, ...]]:
-    """The category of each device event: a code for each of `launches.device_rows`, and the table of the codes.
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class KernelCategories:
+    """What the kernels of a trace are.
 
-    Copies and memsets are told by the event's own category, whatever their names say. A kernel's name is judged once;
-    one that says nothing has the category of the operator that launched most of its time, if that says one.
+    Attributes:
+        by_name: by name code, the category of the kernels of that name, a code of `CATEGORY_TABLE`, or -1 where it is
+            no kernel's; shape (names,).
     """
-    rows = launches.device_rows
-    return categorise(
-        trace, rows, lambda chosen: _operators_of(trace, launches.launch_rows[chosen])
-    ), CATEGORY_TABLE
+
+    trace: Trace
+    by_name: NDArray[np.int8]
+
+    def of(self, rows: Ints) -> NDArray[np.int8]:
+        """The category of each device event in `rows`, a code of `CATEGORY_TABLE`; shape (rows,).
+
+        Copies and memsets are told by the event's own category, whatever their names say.
+        """
+        kinds = device_kinds(self.trace, rows)
+        is_kernel = _is_named(self.trace, rows, kinds)
+        return np.where(is_kernel, self.by_name[self.trace.events.name[rows]], _CODE_OF_KIND[kinds])
 
 
-def categorise(
-    trace: Trace, rows: Int64s | Int32s, operators_of: Callable[[Int64s], Int32s]
-) -> NDArray[np.int8]:
-    """The category of each device event in `rows`, as a code of `CATEGORY_TABLE`; shape (rows,).
+def judge_kernels(
+    trace: Trace, rows: Ints, kinds: NDArray[np.int8], operators_of: Callable[[Ints], Ints]
+) -> KernelCategories:
+    """Judge the name of every kernel among the device events in `rows`, which are of `kinds`; shape (rows,) both.
 
-    `operators_of` gives, for positions in `rows`, the name codes of the operators that launched them, or -1. It is
-    asked only for kernels whose names say nothing.
+    A name is judged once; one that says nothing has the category of the operator that launched most of its time, if
+    that says one. `operators_of` gives, for positions in `rows`, the name codes of the operators that launched them, or
+    -1. It is asked only for kernels whose names say nothing.
     """
-    kinds = device_kinds(trace, rows)
-    is_kernel = kinds == Kind.KERNEL
-    if MTIA in trace.categories:
-        is_kernel &= ~is_mtia(trace, rows)
-    names = trace.events.name[rows]
+    name = trace.events.name
     occurs = np.zeros(len(trace.names), dtype=np.bool_)
-    occurs[names[is_kernel]] = True
+    for piece in slices(len(rows)):
+        occurs[name[rows[piece]][_is_named(trace, rows[piece], kinds[piece])]] = True
     by_name = np.full(len(trace.names), -1, dtype=np.int8)
-    for name in np.flatnonzero(occurs).tolist():
-        by_name[name] = CATEGORY_TABLE.index(kernel_category(trace.names[name]))
-    nameless = np.flatnonzero(is_kernel & (by_name == _OTHER)[names])
-    if len(nameless):
-        for name, category in _by_operator(trace, rows[nameless], operators_of(nameless)).items():
-            by_name[name] = CATEGORY_TABLE.index(category)
-    return np.where(is_kernel, by_name[names], _CODE_OF_KIND[kinds])
+    for code in np.flatnonzero(occurs).tolist():
+        by_name[code] = CATEGORY_TABLE.index(kernel_category(trace.names[code]))
+    says_nothing = by_name == _OTHER
+    if says_nothing.any():
+        spent: Counter[tuple[int, int]] = Counter()
+        for piece in slices(len(rows)):
+            at = np.flatnonzero(says_nothing[name[rows[piece]]] & _is_named(trace, rows[piece], kinds[piece]))
+            _add_time(spent, trace, rows[piece][at], operators_of(at + piece.start))
+        for code, category in _by_operator(trace, spent).items():
+            by_name[code] = CATEGORY_TABLE.index(category)
+    return KernelCategories(trace=trace, by_name=by_name)
 
 
-def _by_operator(trace: Trace, rows: Int64s | Int32s, operators: Int32s) -> dict[int, str]:
-    """For the kernel names in `rows`: the category whose operators launched most of their time."""
-    time: dict[int, dict[str, int]] = {}
+def _is_named(trace: Trace, rows: Ints, kinds: NDArray[np.int8]) -> Bools:
+    """Which device events are kernels with names to be judged."""
+    is_kernel: Bools = kinds == Kind.KERNEL
+    return is_kernel & ~is_mtia(trace, rows) if MTIA in trace.categories else is_kernel
+
+
+def _add_time(spent: Counter[tuple[int, int]], trace: Trace, rows: Ints, operators: Ints) -> None:
+    """Add the time of the events in `rows` by their names and the operators that launched them."""
     known = operators >= 0
     pairs, inverse = np.unique(
         np.stack((trace.events.name[rows[known]], operators[known])), axis=1, return_inverse=True
     )
-    spent = np.bincount(inverse.ravel(), weights=trace.events.dur_ns[rows[known]])
-    for name, operator, total in zip(*pairs.tolist(), spent.tolist(), strict=True):
-        category = operator_category(trace.names[operator])
-        of_name = time.setdefault(name, {})
-        of_name[category] = of_name.get(category, 0) + int(total)
+    time = np.bincount(inverse.ravel(), weights=trace.events.dur_ns[rows[known]])
+    for name, operator, total in zip(*pairs.tolist(), time.tolist(), strict=True):
+        spent[name, operator] += int(total)
+
+
+def _by_operator(trace: Trace, spent: Counter[tuple[int, int]]) -> dict[int, str]:
+    """For names of kernels: the category whose operators launched most of their time."""
+    time: dict[int, Counter[str]] = {}
+    for (name, operator), total in spent.items():
+        time.setdefault(name, Counter())[operator_category(trace.names[operator])] += total
     return {name: max(of_name, key=lambda c: (of_name[c], c)) for name, of_name in time.items()}
-
-
-def _operators_of(trace: Trace, launch_rows: Int64s) -> Int32s:
-    """The name codes of the innermost operators around launch calls, or -1."""
-    found = np.full(len(launch_rows), -1, dtype=np.int32)
-    linked = launch_rows >= 0
-    nesting = nest(trace.events, trace.rows_in((OPERATOR,)))
-    at = innermost(trace.events, nesting, launch_rows[linked])
-    found[linked] = np.where(at >= 0, trace.events.name[nesting.rows[at]], -1) if len(nesting.rows) else -1
-    return found
 
 
 @lru_cache(maxsize=65536)

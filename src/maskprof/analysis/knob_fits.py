@@ -9,8 +9,6 @@ from maskprof.analysis.summary import FITTED_PHASES, PhaseErrors, errors_of
 from maskprof.config.knobs import Knobs, varying_knobs
 from maskprof.results.schema import ConfigurationSummary, Estimate, KnobFit, Sample
 
-_AT_LEAST = 2
-
 
 def fit_knobs(
     summaries: Sequence[ConfigurationSummary], samples: Sequence[Sample] = ()
@@ -49,10 +47,6 @@ def _fit(
         if (statistics := getattr(s, phase)) is not None
         and (value := s.configuration.knobs.value(knob)) is not None
     ]
-    depths = {configuration.num_active_blocks for configuration, _, _ in points}
-    values = {value for _, value, _ in points}
-    if len(depths) < _AT_LEAST or len(values) < _AT_LEAST:
-        return None
     try:
         fit = stats.least_squares(
             [(1.0, c.num_active_blocks, value, c.num_active_blocks * value) for c, value, _ in points],
@@ -60,9 +54,9 @@ def _fit(
             errors(phase, [configuration for configuration, *_ in points]),
         )
     except ValueError:
-        # Configurations failed, and those that are left do not tell the four apart.
+        # One depth, one value, or configurations that failed: what is there does not tell the four apart.
         return None
-    blocks, value = max(depths), max(values)
+    blocks, value = max(c.num_active_blocks for c, *_ in points), max(value for _, value, _ in points)
 
     def estimate(*weights: float) -> Estimate:
         found, ci95 = fit.combination(weights)

@@ -2,15 +2,16 @@
 
 import numpy as np
 
-from maskprof.analysis.device_work import Calls, DeviceWork, Positions
-from maskprof.analysis.narrow import slices
+from maskprof.analysis.device_work import Calls, DeviceWork
 from maskprof.results.trace_summary import LaunchFacts
-from maskprof.traces.columns import Int32s, Int64s
+from maskprof.traces.columns import Int64s
+from maskprof.traces.growing import kept
+from maskprof.traces.pieces import Ints, column, positions, slices
 
 _P95 = 0.95
 
 
-def queue_depths(work: DeviceWork, calls: Calls) -> Int32s:
+def queue_depths(work: DeviceWork, calls: Calls) -> Ints:
     """How many device events are queued when each launch call begins; shape (calls,).
 
     Those are the events that earlier calls, of any thread, have launched and that have not started. A graph's
@@ -18,7 +19,10 @@ def queue_depths(work: DeviceWork, calls: Calls) -> Int32s:
     """
     depth = np.zeros(len(calls), dtype=np.int32)
     is_linked = work.call >= 0
-    starts = work.start_ns if is_linked.all() else work.start_ns[is_linked]
+    starts = work.start_ns
+    if not is_linked.all():
+        linked = positions(len(work), lambda piece: is_linked[piece])
+        starts = column(len(linked), lambda piece: work.start_ns[linked[piece]], at_least=np.int64)
     order, launched = calls.order(), 0
     for piece in slices(len(calls)):
         at = order[piece]
@@ -28,28 +32,26 @@ def queue_depths(work: DeviceWork, calls: Calls) -> Int32s:
         # Where clocks disagree, more may have started than was launched.
         depth[at] = np.maximum(before - started, 0)
         launched += int(events.sum())
-    return depth
+    return kept(depth)
 
 
-def launch_facts(calls: Calls, depths: Int32s, chosen: Positions) -> LaunchFacts | None:
-    """The facts of the chosen calls; None where there are none.
+def launch_facts(delay_ns: Ints, *, host_ns: int, depth: int, deepest: int) -> LaunchFacts:
+    """The facts of some calls: of their delays, their time on the host, and the sum and maximum of queue depths.
 
     The median of an even number lies between the two in the middle. The 95th percentile is a delay that occurred:
     the last one of the lower 95 %.
     """
-    delay = np.sort(calls.delay_ns[chosen])
-    if not len(delay):
-        return None
-    middle = (int(delay[(len(delay) - 1) // 2]), int(delay[len(delay) // 2]))
-    depth = depths[chosen]
+    count = len(delay_ns)
+    delay = np.sort(delay_ns)
+    middle = (int(delay[(count - 1) // 2]), int(delay[count // 2]))
     return LaunchFacts(
-        count=len(delay),
-        host_us=int(calls.dur_ns[chosen].sum(dtype=np.int64)) / 1000,
+        count=count,
+        host_us=host_ns / 1000,
         median_delay_us=sum(middle) / 2000,
-        p95_delay_us=int(delay[int(_P95 * (len(delay) - 1))]) / 1000,
+        p95_delay_us=int(delay[int(_P95 * (count - 1))]) / 1000,
         min_delay_us=int(delay[0]) / 1000,
-        mean_queue_depth=int(depth.sum(dtype=np.int64)) / len(depth),
-        max_queue_depth=int(depth.max()),
+        mean_queue_depth=depth / count,
+        max_queue_depth=deepest,
     )
 
 

@@ -33,7 +33,7 @@ def longest_gap(trace: Trace, work: DeviceWork, calls: Calls) -> LongestGap | No
     length, ends, begins = 0, -1, 0
     for pairs in whole_pieces(work):
         start, end = work.times(pairs.item)
-        for at, since in union.add(pairs.owner, start, end):
+        for at, since in union.add(pairs.owner, pairs.owner, start, end):
             if len(at) and (longest := int((start[at] - since).max())) > length:
                 first = int(np.argmax(start[at] - since))
                 length, ends, begins = longest, int(pairs.item[at[first]]), int(since[first])

@@ -13,7 +13,10 @@ from maskprof.analysis.pair_sums import PairSums, PairTable
 from maskprof.analysis.pairs import pair_pieces
 from maskprof.ranges import is_block_or_instrument, parse_phase
 from maskprof.traces.categories import OPERATOR
-from maskprof.traces.columns import Int32s, Int64s, Trace
+from maskprof.traces.columns import Int64s, Trace
+from maskprof.traces.growing import kept
+from maskprof.traces.pieces import Ints, column, order, positions, slices
+from maskprof.traces.spilling import release
 
 _WINDOW = 2**15
 
@@ -30,22 +33,22 @@ class Operators:
     """
 
     names: tuple[str, ...]
-    name_codes: Int32s
+    name_codes: Ints
     whole: PairTable
     by_range: PairTable
-    of_call: Int32s
+    of_call: Ints
 
 
-def operator_rows(trace: Trace) -> Int32s:
+def operator_rows(trace: Trace) -> Ints:
     """Rows of the operators: our own ranges that are written like one are not among them."""
     own = np.fromiter((_is_own(name) for name in trace.names), dtype=np.bool_, count=len(trace.names))
-    chosen = trace.in_categories((OPERATOR,))
-    if own.any():
-        chosen &= ~own[trace.events.name]
-    return np.flatnonzero(chosen).astype(np.int32)
+    if not own.any():
+        return trace.rows_in((OPERATOR,))
+    name, category, operator = trace.events.name, trace.events.category, trace.categories_are((OPERATOR,))
+    return positions(len(name), lambda piece: operator[category[piece]] & ~own[name[piece]])
 
 
-def sum_operators(trace: Trace, axis: HostAxis, rows: Int32s, ranges: HostRanges, calls: Calls) -> Operators:
+def sum_operators(trace: Trace, axis: HostAxis, rows: Ints, ranges: HostRanges, calls: Calls) -> Operators:
     """Go through the operators thread by thread, in windows of bounded size.
 
     An operator is inside another if it lies in it wholly, on the same thread. A launch call belongs to the innermost
@@ -67,7 +70,7 @@ def sum_operators(trace: Trace, axis: HostAxis, rows: Int32s, ranges: HostRanges
         name_codes=name_codes,
         whole=whole.table(),
         by_range=by_range.table(),
-        of_call=of_call,
+        of_call=kept(of_call),
     )
 
 
@@ -84,30 +87,41 @@ class Window:
     rows: Int64s
     key: Int64s
     end: Int64s
-    parents: Int32s
+    parents: Ints
     carried: int
 
 
-def windows(trace: Trace, axis: HostAxis, rows: Int32s) -> Iterator[Window]:
+def windows(trace: Trace, axis: HostAxis, rows: Ints) -> Iterator[Window]:
     """The operators in `rows`, thread by thread, in windows of bounded size."""
     for group in range(axis.groups):
         chosen = rows if axis.groups == 1 else rows[axis.group_of(rows) == group]
         keys = axis.keys(chosen)
         carried = _Carried.nothing()
         edges = _edges(keys)
-        in_order = len(edges) == 2 or not np.any(keys[1:] < keys[:-1])  # noqa: PLR2004
+        if len(edges) > 2 and not _ascending(keys):  # noqa: PLR2004
+            chosen, keys = _in_order(chosen, keys)
         for start, stop in pairwise(edges.tolist()):
-            if len(edges) == 2:  # noqa: PLR2004
-                new, key = chosen.astype(np.int64), keys
-            elif in_order:
-                lower, upper = np.searchsorted(keys, (start, stop))
-                new, key = chosen[lower:upper].astype(np.int64), keys[lower:upper]
-            else:
-                at = np.flatnonzero((keys >= start) & (keys < stop))
-                new, key = chosen[at].astype(np.int64), keys[at]
+            # One window alone need not be in order.
+            lower, upper = (0, len(keys)) if len(edges) == 2 else np.searchsorted(keys, (start, stop))  # noqa: PLR2004
+            new, key = chosen[lower:upper].astype(np.int64), keys[lower:upper]
             window = _window(trace, carried, new, key, place=(group, start, stop))
             yield window
             carried = _Carried.from_window(window)
+            release()
+
+
+def _ascending(keys: Int64s) -> bool:
+    return all(
+        bool((np.diff(keys[max(piece.start - 1, 0) : piece.stop]) >= 0).all()) for piece in slices(len(keys))
+    )
+
+
+def _in_order(rows: Ints, keys: Int64s) -> tuple[Ints, Int64s]:
+    by_key = order(len(keys), lambda piece: keys[piece])
+    return (
+        column(len(keys), lambda piece: rows[by_key[piece]]),
+        column(len(keys), lambda piece: keys[by_key[piece]], at_least=np.int64),
+    )
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -156,12 +170,12 @@ def _window(
         rows=rows,
         key=np.concatenate((carried.key, key)),
         end=end,
-        parents=_parents(end),
+        parents=parents_of(end),
         carried=len(carried.rows),
     )
 
 
-def _parents(end: Int64s) -> Int32s:
+def parents_of(end: Int64s) -> Ints:
     """For ranges by start, outer first: the nearest one before that ends no earlier, or -1.
 
     All between a range and its candidate end before it, so a candidate that ends too early may be replaced by its
@@ -189,38 +203,54 @@ def weights_of(window: Window) -> tuple[Int64s, Int64s, Int64s]:
 
 
 def _add_to_ranges(
-    sums: PairSums, ranges: HostRanges, window: Window, code: Int32s, weights: tuple[Int64s, ...]
+    sums: PairSums, ranges: HostRanges, window: Window, code: Ints, weights: tuple[Int64s, ...]
 ) -> None:
-    chosen = np.flatnonzero(
-        (ranges.group == window.group) & (ranges.start_key < window.stop) & (ranges.end_key > window.key[0])
+    parts = ranges.stretches
+    chosen = positions(
+        len(parts),
+        lambda piece: (
+            (parts.group[piece] == window.group)
+            & (parts.start_key[piece] < window.stop)
+            & (parts.end_key[piece] > window.key[0])
+        ),
     )
-    lower = np.searchsorted(window.key, ranges.start_key[chosen])
-    upper = np.searchsorted(window.key, ranges.end_key[chosen])
+    lower = np.searchsorted(window.key, parts.start_key[chosen])
+    upper = np.searchsorted(window.key, parts.end_key[chosen])
     for pairs in pair_pieces(lower, upper):
         at = pairs.item
-        sums.add(ranges.name[chosen[pairs.owner]], code[at], *(weight[at] for weight in weights))
+        sums.add(parts.name[chosen[pairs.owner]], code[at], *(weight[at] for weight in weights))
 
 
-def _find_callers(of_call: Int32s, calls: Calls, window: Window, code: Int32s) -> None:
+def _find_callers(of_call: Ints, calls: Calls, window: Window, code: Ints) -> None:
     first, last = calls.group_bounds[window.group], calls.group_bounds[window.group + 1]
     keys = calls.key[first:last]
     lower, upper = np.searchsorted(keys, (window.start, window.stop)) + first
     key = calls.key[lower:upper]
-    found = np.searchsorted(window.key, key, side="right").astype(np.int32) - 1
-    open_still = np.flatnonzero(found >= 0)
-    while len(open_still):
-        candidate = found[open_still]
-        early = window.end[candidate] < key[open_still]
-        open_still = open_still[early]
-        found[open_still] = window.parents[candidate[early]]
-        open_still = open_still[found[open_still] >= 0]
+    found = innermost_at(key, window.key, window.end, window.parents)
     of_call[lower:upper] = np.where(found >= 0, code[found], -1)
 
 
-def _operator_codes(trace: Trace, rows: Int32s) -> tuple[Int32s, Int32s]:
+def innermost_at(at: Int64s, key: Int64s, end: Int64s, parents: Ints) -> Ints:
+    """For places on the axis the innermost of the ranges within which each lies: a position, or -1; shape (at,).
+
+    The ranges are given by their keys, ascending, outer first, their ends, and what `parents_of` gives.
+    """
+    found = np.searchsorted(key, at, side="right").astype(np.int32) - 1
+    open_still = np.flatnonzero(found >= 0)
+    while len(open_still):
+        candidate = found[open_still]
+        early = end[candidate] < at[open_still]
+        open_still = open_still[early]
+        found[open_still] = parents[candidate[early]]
+        open_still = open_still[found[open_still] >= 0]
+    return found
+
+
+def _operator_codes(trace: Trace, rows: Ints) -> tuple[Ints, Ints]:
     """The name codes that occur, and a table from name code to position among them."""
     occurs = np.zeros(len(trace.names), dtype=np.bool_)
-    occurs[trace.events.name[rows]] = True
+    for piece in slices(len(rows)):
+        occurs[trace.events.name[rows[piece]]] = True
     codes = np.flatnonzero(occurs).astype(np.int32)
     table = np.full(len(trace.names), -1, dtype=np.int32)
     table[codes] = np.arange(len(codes), dtype=np.int32)

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis import narrow
+from maskprof.traces import pieces
 from maskprof.traces.columns import Int64s
+from maskprof.traces.spilling import release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -24,11 +25,12 @@ def pair_pieces(lower: NDArray[np.integer], upper: NDArray[np.integer]) -> Itera
     length = np.maximum(upper.astype(np.int64) - lower, 0)
     ends = np.cumsum(length)
     total = int(ends[-1]) if len(ends) else 0
-    for start in range(0, total, narrow.PIECE):
-        stop = min(start + narrow.PIECE, total)
+    for start in range(0, total, pieces.PIECE):
+        stop = min(start + pieces.PIECE, total)
         first, last = np.searchsorted(ends, (start, stop - 1), side="right")
         owners = np.arange(first, last + 1)
         taken = np.minimum(ends[owners], stop) - np.maximum(ends[owners] - length[owners], start)
         owner = np.repeat(owners, taken)
         item = np.arange(start, stop) - (ends - length - lower)[owner]
         yield Pairs(owner=owner, item=item)
+        release()

@@ -2,12 +2,8 @@
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
-from maskprof.traces.columns import Bools, Int64s
-
-Floats = NDArray[np.float64]
+from maskprof.traces.columns import Bools
+from maskprof.traces.pieces import Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -45,16 +41,16 @@ class KernelSequence:
     """Kernels in the order in which they ran.
 
     Attributes:
-        tokens: what runs, as a code; shape (kernels,).
-        time_us: shape (kernels,).
+        tokens: what runs, as a code; shape (kernels,). Of a narrow type, as are the times.
+        time_ns: how long each ran; shape (kernels,).
         attends: by code, whether it mixes tokens: attention, softmax, a scan; shape (codes,).
         edge: by code, whether it belongs to a step's beginning or end: looking up embeddings, choosing the next
             token; shape (codes,).
         leads: by code, whether blocks begin with it: norms; shape (codes,).
     """
 
-    tokens: Int64s
-    time_us: Floats
+    tokens: Ints
+    time_ns: Ints
     attends: Bools
     edge: Bools
     leads: Bools

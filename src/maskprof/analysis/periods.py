@@ -95,20 +95,22 @@ def find_repetition(
         begin = begin + last if begin + piece < size else size
     whole = np.concatenate([steps.whole for steps in found])
     cut = [one for steps in found for one in steps.cut]
-    total_us = float(sequence.time_us.sum())
-    covered_us = sum(float(sequence.time_us[one[0] : one[-1]].sum()) for one in (*whole, *cut))
-    if covered_us < rules.covered * total_us:
-        return f"what repeats is only {100 * covered_us / total_us:.0f} % of the kernels' time"
+    total_ns = int(sequence.time_ns.sum(dtype=np.int64))
+    covered_ns = sum(int(sequence.time_ns[one[0] : one[-1]].sum(dtype=np.int64)) for one in (*whole, *cut))
+    if covered_ns < rules.covered * total_ns:
+        return f"what repeats is only {100 * covered_ns / total_ns:.0f} % of the kernels' time"
     return Repetition(patterns=_patterns(sequence, whole, cut), cut_blocks=sum(len(one) - 1 for one in cut))
 
 
 def _part(sequence: KernelSequence, where: slice | Int64s) -> KernelSequence:
-    return replace(sequence, tokens=sequence.tokens[where], time_us=sequence.time_us[where])
+    """A part of it, small enough to be of wide types."""
+    tokens, time_ns = sequence.tokens[where], sequence.time_ns[where]
+    return replace(sequence, tokens=tokens.astype(np.int64), time_ns=time_ns.astype(np.int64))
 
 
 def _steps_in(sequence: KernelSequence, rules: Rules) -> _Steps | str:
     """All kinds of steps in a sequence, as far as they have equally many blocks."""
-    total_us = float(sequence.time_us.sum())
+    total_ns = int(sequence.time_ns.sum())
     left = np.arange(len(sequence.tokens), dtype=np.int64)
     whole: list[Int64s] = []
     cut: list[Int64s] = []
@@ -126,7 +128,7 @@ def _steps_in(sequence: KernelSequence, rules: Rules) -> _Steps | str:
         for one in (*found.whole, *found.cut):
             taken[one[0] : one[-1]] = True
         left = left[~taken[left]]
-        if float(sequence.time_us[left].sum()) < _WORTH_ANOTHER_LOOK * total_us:
+        if int(sequence.time_ns[left].sum()) < _WORTH_ANOTHER_LOOK * total_ns:
             break
     if not whole:
         return reason
@@ -163,6 +165,9 @@ def _best_borders(sequence: KernelSequence, rules: Rules) -> SortedRuns | str:
     best: SortedRuns | None = None
     reasons: list[str] = []
     for anchors in anchor_candidates(sequence.tokens, rules):
+        # A block has one anchor, and is regular if what lies up to the next one is.
+        if best is not None and (len(anchors), len(anchors) - 1) <= best.rank:
+            continue
         runs = anchored_runs(sequence, anchors, rules)
         borders = runs if isinstance(runs, str) else borders_of_runs(sequence, runs, rules)
         found = borders if isinstance(borders, str) else sort_runs(sequence, borders, rules)

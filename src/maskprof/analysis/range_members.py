@@ -5,32 +5,39 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis import narrow
 from maskprof.analysis.device_work import Calls
 from maskprof.analysis.host_ranges import HostRanges
 from maskprof.analysis.pairs import Pairs
-from maskprof.traces.columns import Int32s, Int64s
+from maskprof.traces import pieces
+from maskprof.traces.columns import Int64s
+from maskprof.traces.pieces import Ints, column
+from maskprof.traces.spilling import release
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Members:
     """The calls of stretch i are `calls[lower[i]:upper[i]]`; both have shape (stretches,)."""
 
-    lower: Int64s
-    upper: Int64s
+    lower: Ints
+    upper: Ints
 
 
 def range_members(ranges: HostRanges, calls: Calls) -> Members:
     """Find the calls that begin inside each stretch, on its thread."""
-    lower = np.zeros(len(ranges.name), dtype=np.int64)
-    upper = np.zeros(len(ranges.name), dtype=np.int64)
-    for group in np.unique(ranges.group).tolist():
-        first, last = calls.group_bounds[group], calls.group_bounds[group + 1]
-        chosen = ranges.group == group
-        keys = calls.key[first:last]
-        lower[chosen] = np.searchsorted(keys, ranges.start_key[chosen]) + first
-        upper[chosen] = np.searchsorted(keys, ranges.end_key[chosen]) + first
-    return Members(lower=lower, upper=upper)
+    parts = ranges.stretches
+
+    def calls_before(edge: Int64s) -> Ints:
+        def of_piece(piece: slice) -> Ints:
+            group, found = parts.group[piece], np.zeros(piece.stop - piece.start, dtype=np.int64)
+            for one in np.unique(group).tolist():
+                first, last = calls.group_bounds[one], calls.group_bounds[one + 1]
+                here = group == one
+                found[here] = np.searchsorted(calls.key[first:last], edge[piece][here]) + first
+            return found
+
+        return column(len(parts), of_piece)
+
+    return Members(lower=calls_before(parts.start_key), upper=calls_before(parts.end_key))
 
 
 def event_pieces(members: Members, calls: Calls) -> Iterator[Pairs]:
@@ -40,21 +47,22 @@ def event_pieces(members: Members, calls: Calls) -> Iterator[Pairs]:
     first = 0
     while first < len(ends):
         done = int(ends[first - 1]) if first else 0
-        last = max(int(np.searchsorted(ends, done + narrow.PIECE, side="right")), first + 1)
+        last = max(int(np.searchsorted(ends, done + pieces.PIECE, side="right")), first + 1)
         if last == first + 1:
             yield from _single(first, np.sort(calls.events[lower[first] : upper[first]]))
         else:
             yield _several(first, lower[first:last], upper[first:last], calls.events)
+            release()
         first = last
 
 
-def _single(owner: int, items: Int32s) -> Iterator[Pairs]:
-    for piece in narrow.slices(len(items)):
+def _single(owner: int, items: Ints) -> Iterator[Pairs]:
+    for piece in pieces.slices(len(items)):
         item = items[piece].astype(np.int64)
         yield Pairs(owner=np.full(len(item), owner, dtype=np.int64), item=item)
 
 
-def _several(first: int, lower: Int64s, upper: Int64s, events: Int32s) -> Pairs:
+def _several(first: int, lower: Int64s, upper: Int64s, events: Ints) -> Pairs:
     length = np.maximum(upper - lower, 0)
     owner = np.repeat(np.arange(len(length)), length)
     at = np.arange(len(owner)) - (np.cumsum(length) - length - lower)[owner]

@@ -9,13 +9,15 @@ from maskprof.analysis.breakdowns import Tables, breakdowns
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import DeviceClock, whole_pieces
 from maskprof.analysis.evidence import Evidence
-from maskprof.analysis.host_ranges import stretches
+from maskprof.analysis.host_ranges import Stretches, joined_stretches
 from maskprof.analysis.launches import launch_facts
-from maskprof.analysis.narrow import Ints, slices
 from maskprof.analysis.pair_sums import PairSums
+from maskprof.analysis.pairs import pair_pieces
 from maskprof.analysis.range_members import Members, event_pieces, range_members
 from maskprof.results.trace_summary import Breakdown, LaunchFacts, RangeTime
 from maskprof.traces.columns import Int64s
+from maskprof.traces.growing import GrowingColumn
+from maskprof.traces.pieces import Ints, column, slices
 
 
 def whole_breakdown(evidence: Evidence) -> Breakdown:
@@ -24,7 +26,7 @@ def whole_breakdown(evidence: Evidence) -> Breakdown:
     clock = DeviceClock(work, evidence.calls, 1, evidence.is_communication, others=False)
     counters = _Counters.of(evidence, 1)
     for pairs in whole_pieces(work):
-        clock.add(pairs)
+        clock.add(pairs, pairs.owner)
         counters.add(pairs.owner, pairs.item)
     tables = Tables(
         labels=evidence.labels,
@@ -35,7 +37,7 @@ def whole_breakdown(evidence: Evidence) -> Breakdown:
         operators=evidence.operators.whole,
         launched=counters.launched.table(),
     )
-    return breakdowns(tables, [launch_facts(evidence.calls, evidence.depths, slice(None))])[0]
+    return breakdowns(tables, [_facts(evidence, np.array([0]), np.array([len(evidence.calls)]))])[0]
 
 
 def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
@@ -68,18 +70,18 @@ def _breakdowns(evidence: Evidence, members: Members, launches: list[LaunchFacts
     """One for each name of range."""
     ranges = evidence.ranges
     work = evidence.work
-    clock = DeviceClock(work, evidence.calls, len(ranges.name), evidence.is_communication, others=True)
+    clock = DeviceClock(work, evidence.calls, len(ranges), evidence.is_communication, others=True)
     counters = _Counters.of(evidence, len(ranges))
     worked = np.zeros((len(ranges), work.streams), dtype=np.bool_)
     for pairs in event_pieces(members, evidence.calls):
-        clock.add(pairs)
-        name = ranges.name[pairs.owner]
+        name = ranges.stretches.name[pairs.owner].astype(np.int64)
+        clock.add(pairs, name)
         counters.add(name, pairs.item)
         worked[name, work.stream[pairs.item]] = True
     tables = Tables(
         labels=evidence.labels,
         operator_names=evidence.operators.names,
-        device=clock.sums().by(ranges.name, len(ranges)),
+        device=clock.sums(),
         streams=worked.sum(axis=1),
         events=counters.events.table(),
         operators=evidence.operators.by_range,
@@ -116,50 +118,63 @@ class _Counters:
 
 def _launches(evidence: Evidence, members: Members) -> list[LaunchFacts | None]:
     """Of the calls inside the ranges of each name."""
-    ranges = evidence.ranges
-    bounds = np.searchsorted(ranges.name, np.arange(len(ranges) + 1)).tolist()
-    lower, upper = members.lower.tolist(), members.upper.tolist()
-    facts = []
-    for first, last in pairwise(bounds):
-        if last == first + 1:
-            facts.append(launch_facts(evidence.calls, evidence.depths, slice(lower[first], upper[first])))
-            continue
-        chosen = [
-            np.arange(lower[i], upper[i], dtype=np.int32) for i in range(first, last) if lower[i] < upper[i]
-        ]
-        facts.append(
-            launch_facts(evidence.calls, evidence.depths, np.concatenate(chosen)) if chosen else None
-        )
-    return facts
+    bounds = np.searchsorted(evidence.ranges.stretches.name, np.arange(len(evidence.ranges) + 1)).tolist()
+    return [
+        _facts(evidence, members.lower[first:last], members.upper[first:last])
+        for first, last in pairwise(bounds)
+    ]
+
+
+def _facts(evidence: Evidence, lower: Ints, upper: Ints) -> LaunchFacts | None:
+    """Of the calls in the slices `[lower[i], upper[i])`."""
+    calls = evidence.calls
+    delay, host_ns, depth, deepest = GrowingColumn(at_least=np.int32), 0, 0, 0
+    for pairs in pair_pieces(lower, upper):
+        delay.extend(calls.delay_ns[pairs.item])
+        host_ns += int(calls.dur_ns[pairs.item].sum(dtype=np.int64))
+        depths = evidence.depths[pairs.item]
+        depth += int(depths.sum(dtype=np.int64))
+        deepest = max(deepest, int(depths.max()))
+    if not len(delay):
+        return None
+    return launch_facts(delay.finish(), host_ns=host_ns, depth=depth, deepest=deepest)
 
 
 def _kernels_during(evidence: Evidence) -> list[tuple[int, int]]:
     """Count and time of the kernels that any thread launched while a range of each name was open."""
-    ranges, work, calls, axis = evidence.ranges, evidence.work, evidence.calls, evidence.axis
-    counts = np.zeros(len(calls), dtype=np.int32)
-    spent = np.zeros(len(calls), dtype=np.int64)
-    for piece in slices(len(work)):
-        chosen = (work.kind[piece] == Kind.KERNEL) & (work.call[piece] >= 0)
-        call = work.call[piece][chosen]
-        np.add.at(counts, call, 1)
-        np.add.at(spent, call, work.dur_ns[piece][chosen])
-    start = axis.times(ranges.start_key) - work.origin_ns
-    name, _, start, end = stretches(
-        ranges.name, np.zeros_like(ranges.name), start, start + (ranges.end_key - ranges.start_key)
+    work, calls = evidence.work, evidence.calls
+    counts = calls.sums(lambda item: work.kind[item] == Kind.KERNEL)
+    spent = calls.sums(lambda item: np.where(work.kind[item] == Kind.KERNEL, work.dur_ns[item], 0))
+    in_order = calls.order()
+    starts = column(len(calls), lambda piece: calls.starts(in_order[piece]), at_least=np.int64)
+    counts_before, spent_before = (_before(values, in_order) for values in (counts, spent))
+    parts = _whatever_thread(evidence)
+    count, ns = np.zeros((2, len(evidence.ranges)), dtype=np.int64)
+    for piece in slices(len(parts)):
+        lower, upper = (np.searchsorted(starts, edge[piece]) for edge in (parts.start_key, parts.end_key))
+        np.add.at(count, parts.name[piece], counts_before[upper] - counts_before[lower])
+        np.add.at(ns, parts.name[piece], spent_before[upper] - spent_before[lower])
+    return list(zip(count.tolist(), ns.tolist(), strict=True))
+
+
+def _before(values: Ints, in_order: Ints) -> Ints:
+    """Sums of the values before each in an order, and of all; shape (values + 1,)."""
+    sums, so_far = GrowingColumn(at_least=np.int64), 0
+    sums.extend(np.zeros(1, dtype=np.int64))
+    for piece in slices(len(values)):
+        running = so_far + np.cumsum(values[in_order[piece]], dtype=np.int64)
+        sums.extend(running)
+        so_far = int(running[-1])
+    return sums.finish()
+
+
+def _whatever_thread(evidence: Evidence) -> Stretches:
+    """The stretches of all threads together; their keys are times since the work's origin."""
+    parts, axis, origin = evidence.ranges.stretches, evidence.calls.axis, evidence.work.origin_ns
+    start = column(len(parts), lambda piece: axis.times(parts.start_key[piece]) - origin, at_least=np.int64)
+    end = column(
+        len(parts),
+        lambda piece: start[piece] + (parts.end_key[piece] - parts.start_key[piece]),
+        at_least=np.int64,
     )
-    count, ns = np.zeros((2, len(start)), dtype=np.int64)
-    order = calls.order()
-    for piece in slices(len(calls)):
-        at = order[piece]
-        lower, upper = np.searchsorted(calls.starts(at), (start, end))
-        count += _between(counts[at], lower, upper)
-        ns += _between(spent[at], lower, upper)
-    counted, time = (np.bincount(name, weights=total, minlength=len(ranges)) for total in (count, ns))
-    return list(zip(counted.astype(np.int64).tolist(), time.astype(np.int64).tolist(), strict=True))
-
-
-def _between(values: Ints, lower: Int64s, upper: Int64s) -> Int64s:
-    """Sums of `values[lower[i]:upper[i]]`."""
-    before = np.zeros(len(values) + 1, dtype=np.int64)
-    np.cumsum(values, out=before[1:])
-    return before[upper] - before[lower]
+    return joined_stretches(parts.name, np.zeros_like(parts.name), start, end)

@@ -32,12 +32,12 @@ def named_scope(trace: Trace, ranges: HostRanges, within: str) -> HostRanges:
 
 def in_scope(scope: HostRanges, group: Int64s, key: Int64s) -> Bools:
     """Which of the places on the host's axis lie in a scope, whose stretches are disjoint and ascending."""
-    found = np.zeros(len(key), dtype=np.bool_)
+    found, stretches = np.zeros(len(key), dtype=np.bool_), scope.stretches
     for number in np.unique(group).tolist():
-        first, last = np.searchsorted(scope.group, (number, number + 1))
+        first, last = np.searchsorted(stretches.group, (number, number + 1))
         of_group = group == number
-        at = np.searchsorted(scope.start_key[first:last], key[of_group], side="right") - 1 + first
-        found[of_group] = (at >= first) & (key[of_group] < scope.end_key[at])
+        at = np.searchsorted(stretches.start_key[first:last], key[of_group], side="right") - 1 + first
+        found[of_group] = (at >= first) & (key[of_group] < stretches.end_key[at])
     return found
 
 

@@ -4,6 +4,7 @@ Here the turns of the traces are laid side by side; what is made of them stands 
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from itertools import pairwise
 
 import numpy as np
@@ -24,8 +25,55 @@ _WRONG = 0.05
 _BASE = "baseTimeNanoseconds"
 
 
+@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
+class TraceTurns:
+    """What a comparison needs of a trace, which is far less than the trace.
+
+    Attributes:
+        host: per phase, by the number of the block, the time of each turn in us.
+        device: the same of the kernels launched inside; None without a device.
+        began_ns: when its first event began, on a clock that traces share if `tells_when`.
+    """
+
+    host: tuple[dict[int, Floats], ...]
+    device: tuple[dict[int, Floats], ...] | None
+    began_ns: int
+    tells_when: bool
+
+
+def turns_of(trace: Trace) -> TraceTurns:
+    """The turns of a trace's active blocks.
+
+    Raises:
+        TraceError: it has no ranges of blocks.
+    """
+    ranges = find_ranges(trace)
+    has_device = bool(trace.in_categories(DEVICE_EVENTS).any())
+    base = trace.metadata.get(_BASE)
+    began_ns = int(trace.events.ts_ns.min()) if len(trace.events) else 0
+    return TraceTurns(
+        host=_turns(ranges, ranges.dur_us),
+        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device else None,
+        began_ns=began_ns + (base if isinstance(base, int) else 0),
+        tells_when=isinstance(base, int),
+    )
+
+
 def compare_blocks(
     before: Sequence[Trace], after: Sequence[Trace], *, resolve: float | None = None, power: float = POWER
+) -> BlockComparison:
+    """`compare_turns` of traces that are at hand."""
+    return compare_turns(
+        list(map(turns_of, before)), list(map(turns_of, after)), resolve=resolve, power=power
+    )
+
+
+def compare_turns(
+    before: Sequence[TraceTurns],
+    after: Sequence[TraceTurns],
+    *,
+    resolve: float | None = None,
+    power: float = POWER,
 ) -> BlockComparison:
     """Compare the blocks' turns of two sides, phase by phase.
 
@@ -33,22 +81,22 @@ def compare_blocks(
     steps, at least three of each side. Only active blocks count.
 
     Args:
-        before: traces of one side.
-        after: traces of the other.
+        before: one side.
+        after: the other.
         resolve: a slowdown, as a share, for which to estimate how many traces would be needed.
         power: with which probability it, and what is said to be the resolution, would be found.
 
     Raises:
-        TraceError: a trace has no ranges of blocks, or the sides have not the same active blocks.
+        TraceError: there are too few blocks, or the sides have not the same active blocks.
     """
-    device = all(bool(trace.in_categories(DEVICE_EVENTS).any()) for trace in (*before, *after))
     # In the order of recording, so that those of a pair are neighbours in time.
-    sides = [sorted(side, key=_began_ns) for side in (before, after)]
-    turns = [[_turns(trace, device=device) for trace in side] for side in sides]
+    sides = [sorted(side, key=lambda turns: turns.began_ns) for side in (before, after)]
+    device = all(turns.device is not None for side in sides for turns in side)
+    own = [[turns.device or turns.host if device else turns.host for turns in side] for side in sides]
     phases = [
         phase
         for place, (name, _) in enumerate(_PHASES)
-        if (phase := _phase(name, *([own[place] for own in side] for side in turns))) is not None
+        if (phase := _phase(name, *([turns[place] for turns in side] for side in own))) is not None
     ]
     if not phases:
         raise TraceError(
@@ -83,26 +131,18 @@ def _phase(
     return PhaseTurns(phase=name, blocks=tuple(blocks[0]), before=matrices[0], after=matrices[1])
 
 
-def _began_ns(trace: Trace) -> int:
-    base = trace.metadata.get(_BASE)
-    return int(trace.events.ts_ns.min()) + (base if isinstance(base, int) else 0) if len(trace.events) else 0
-
-
-def _alternating(before: Sequence[Trace], after: Sequence[Trace]) -> bool | None:
+def _alternating(before: Sequence[TraceTurns], after: Sequence[TraceTurns]) -> bool | None:
     """Whether the sides change at least every second trace; None where the traces do not tell when they began."""
-    every = (*before, *after)
-    if len(every) <= 2 or any(_BASE not in trace.metadata for trace in every):  # noqa: PLR2004 - one of each side
+    every = [(turns.began_ns, side) for side, own in enumerate((before, after)) for turns in own]
+    if len(every) <= 2 or not all(turns.tells_when for turns in (*before, *after)):  # noqa: PLR2004 - one of each
         return None
-    of_before = {id(trace) for trace in before}
-    order = [id(trace) in of_before for trace in sorted(every, key=_began_ns)]
+    order = [side for _, side in sorted(every)]
     changes = sum(left != right for left, right in pairwise(order))
     return changes >= min(len(before), len(after))
 
 
-def _turns(trace: Trace, *, device: bool) -> tuple[dict[int, Floats], ...]:
+def _turns(ranges: OwnRanges, took: Floats) -> tuple[dict[int, Floats], ...]:
     """Per phase and active block the time of each turn, in order; a block that did not turn once a step is left out."""
-    ranges = find_ranges(trace)
-    took = _kernel_us(trace, ranges) if device else ranges.dur_us
     active = ranges.of(Kind.ACTIVE)
     found = []
     for _, kind in _PHASES:

@@ -1,5 +1,6 @@
 """Clean samples to statistics, lines over depth, and the skip path's cost measured without a profiler."""
 
+import math
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 
@@ -32,11 +33,19 @@ def summarize(configuration: Configuration, samples: Sequence[Sample]) -> Config
     Of `samples` only those of this configuration count, and no removed-blocks reference runs.
 
     Raises:
-        ResultError: none of the samples is of this configuration.
+        ResultError: none of the samples is of this configuration, or a time of one is not a finite number.
     """
     own = _in_time(s for s in samples if s.configuration == configuration.name and not s.reference)
     if not own:
         raise ResultError(f"configuration {configuration.name} has no samples, so it has no statistics")
+    for sample in own:
+        if not all(
+            map(math.isfinite, (sample.vision_ms, sample.prefill_ms, sample.decode_ms, sample.total_ms))
+        ):
+            raise ResultError(
+                f"sample {sample.sample_id} of configuration {configuration.name} has a time that is not a finite "
+                "number, so there are no statistics"
+            )
     has_vision = any(s.num_vision_tokens or s.vision_ms for s in own)
     per_token = [s.decode_per_token_ms for s in own if s.decode_per_token_ms is not None]
     return ConfigurationSummary(
@@ -114,7 +123,11 @@ def closures(
         ]
         if not timed and phase not in attributed:
             continue
-        difference = stats.paired_difference(*zip(*timed, strict=True)) if timed else None
+        difference = (
+            stats.paired_difference([masked for masked, _ in timed], [removed for _, removed in timed])
+            if timed
+            else None
+        )
         interval = difference.ci95 if difference else None
         found.append(
             Closure(
@@ -183,17 +196,16 @@ def _fit(
         intercept_ms=line.intercept,
         slope_ci95=line.slope_ci95,
         intercept_ci95=line.intercept_ci95,
-        # Two points lie on any line.
-        r2=line.r2 if len(points) > 2 else None,  # noqa: PLR2004
+        r2=line.r2,
         departures=tuple(
             (configuration.name, statistics.p50 - expected)
             for configuration, statistics in points
-            if _departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
+            if departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
         ),
     )
 
 
-def _departs(statistics: Statistics, expected: float) -> bool:
+def departs(statistics: Statistics, expected: float) -> bool:
     """Whether the line passes outside the configuration's own interval and by more than a small share."""
     interval = statistics.median_ci95
     if interval is not None and interval[0] <= expected <= interval[1]:

@@ -6,6 +6,7 @@ from maskprof.analysis.device_work import DeviceWork
 from maskprof.analysis.evidence import Evidence
 from maskprof.results.trace_summary import Breakdown, TraceAccount
 from maskprof.traces.columns import Bools
+from maskprof.traces.pieces import slices
 
 
 def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
@@ -56,8 +57,13 @@ def _queued_before(work: DeviceWork, linked: Bools) -> Bools:
     launch is in the trace was launched before that. On a stream without any such event, the first of all counts.
     """
     never = np.iinfo(np.int64).max
-    earliest = int(work.start_ns[linked].min()) if linked.any() else 0
     first = np.full(work.streams, never, dtype=np.int64)
-    np.minimum.at(first, work.stream[linked], work.start_ns[linked])
-    first[first == never] = earliest
-    return ~linked & (work.start_ns < first[work.stream])
+    for piece in slices(len(work)):
+        chosen = linked[piece]
+        np.minimum.at(first, work.stream[piece][chosen], work.start_ns[piece][chosen])
+    earliest = int(first.min(initial=never))
+    first[first == never] = 0 if earliest == never else earliest
+    before = ~linked
+    for piece in slices(len(work)):
+        before[piece] &= work.start_ns[piece] < first[work.stream[piece]]
+    return before

@@ -8,8 +8,8 @@ from maskprof.analysis.device_work import DeviceWork
 from maskprof.results.trace_summary import TraceFacts
 from maskprof.traces.categories import PYTHON
 from maskprof.traces.columns import Trace
+from maskprof.traces.pieces import slices
 
-_PIECE = 2**18
 _NOT_RECORDED = ("trace", "")
 
 
@@ -33,8 +33,7 @@ def _span_ns(trace: Trace) -> int:
     # The profiler writes its own time of recording as an event too; it is no part of what was recorded.
     counts = np.array([category not in _NOT_RECORDED for category in trace.categories], dtype=np.bool_)
     starts, ends = [], []
-    for first in range(0, len(events), _PIECE):
-        piece = slice(first, first + _PIECE)
+    for piece in slices(len(events)):
         chosen = counts[events.category[piece]]
         start = events.ts_ns[piece][chosen]
         if len(start):
@@ -51,7 +50,10 @@ def _devices(trace: Trace, work: DeviceWork) -> tuple[str, ...]:
 
     AMD's numbers need not be those of the listed properties; where all listed are of one name, it is that.
     """
-    used = [trace.pids[code] for code in np.unique(trace.events.pid[work.rows]).tolist()]
+    codes: set[int] = set()
+    for piece in slices(len(work)):
+        codes.update(np.unique(trace.events.pid[work.rows[piece]]).tolist())
+    used = [trace.pids[code] for code in sorted(codes)]
     listed = _listed_names(trace.metadata.get("deviceProperties"))
     names = set(listed.values())
     only = names.pop() if len(names) == 1 else None

@@ -19,6 +19,7 @@ from maskprof.ranges import (
 from maskprof.traces.categories import RANGES
 from maskprof.traces.columns import Bools, Int64s, Trace
 from maskprof.traces.links import Nesting, nearest_of, nest
+from maskprof.traces.pieces import Ints, positions, row_column
 
 
 class Kind(IntEnum):
@@ -77,8 +78,8 @@ class OwnRanges:
     kind: NDArray[np.int8]
     block: Int64s
     dur_us: NDArray[np.float64]
-    turn: Int64s
-    phase: Int64s
+    turn: Ints
+    phase: Ints
     is_own_name: Bools
 
     def of(self, *kinds: Kind) -> Bools:
@@ -93,23 +94,25 @@ def find_ranges(trace: Trace) -> OwnRanges:
     only the kernels that have no nearer annotation.
     """
     kinds = np.zeros(len(trace.names), dtype=np.int8)
-    blocks = np.full(len(trace.names), -1, dtype=np.int64)
+    blocks = np.zeros(len(trace.names), dtype=np.int64)
     for code, name in enumerate(trace.names):
         if name.startswith(("phase.", "block.", "instrument.")):
             kinds[code], blocks[code] = _meaning(name)
     events = trace.events
-    rows = np.flatnonzero((kinds[events.name] != Kind.OTHER) & trace.in_categories(RANGES))
+    is_own, is_range = kinds != Kind.OTHER, trace.categories_are(RANGES)
+    rows = positions(len(events), lambda piece: is_own[events.name[piece]] & is_range[events.category[piece]])
     nesting = nest(events, rows)
-    kind = kinds[events.name[nesting.rows]]
-    itself = np.arange(len(kind), dtype=np.int64)
+    names = row_column(nesting.rows, lambda some: events.name[some])
+    kind = kinds[names]
+    itself = np.arange(len(kind), dtype=np.int32)
     return OwnRanges(
         nesting=nesting,
         kind=kind,
-        block=blocks[events.name[nesting.rows]],
-        dur_us=events.dur_ns[nesting.rows] / 1000.0,
+        block=blocks[names],
+        dur_us=row_column(nesting.rows, lambda some: events.dur_ns[some]) / 1000.0,
         turn=nearest_of(nesting, itself, np.isin(kind, (Kind.ACTIVE, Kind.SKIPPED))),
         phase=nearest_of(nesting, itself, np.isin(kind, (Kind.PREFILL, Kind.DECODE, Kind.SIDE))),
-        is_own_name=kinds != Kind.OTHER,
+        is_own_name=is_own,
     )
 
 

@@ -46,14 +46,14 @@ def run(args: argparse.Namespace) -> int:
         TraceError: a side has no traces, or they cannot be compared.
         ConfigError: an output cannot be written to, or would overwrite a trace.
     """
-    from maskprof.analysis.slower_blocks import compare_blocks  # noqa: PLC0415
+    from maskprof.analysis.slower_blocks import compare_turns, turns_of  # noqa: PLC0415
     from maskprof.traces.reader import find_traces, read_trace  # noqa: PLC0415
 
     paths = [find_traces(side) for side in (args.before, args.after)]
     outputs = outputs_of(args, {TRACES: [*paths[0], *paths[1]]})
-    comparison = compare_blocks(
-        *([read_trace(path) for path in side] for side in paths), resolve=args.resolve
-    )
+    # Of one trace after the other its turns only: many traces do not fit into memory.
+    sides = [[turns_of(read_trace(path)) for path in side] for side in paths]
+    comparison = compare_turns(*sides, resolve=args.resolve)
 
     def csv() -> dict[str, str]:
         from maskprof.reports.rows_csv import rows_to_csv  # noqa: PLC0415

@@ -29,7 +29,7 @@ class BlockMask(Sequence[bool]):
         # such as [0, 1] would silently be read as a mask.
         dtype = getattr(flags, "dtype", None)
         if dtype is not None:
-            if str(dtype).rpartition(".")[2] not in ("bool", "bool_"):
+            if str(dtype).rpartition(".")[2] != "bool":
                 raise MaskError(
                     f"a mask needs booleans, got a tensor of {dtype}; use mask.bool() if it is 0/1"
                 )

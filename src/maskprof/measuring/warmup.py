@@ -25,8 +25,7 @@ class WarmupWatch:
     @property
     def is_over(self) -> bool:
         """Whether no further round is needed."""
-        made, most = len(self._rounds), self._least + MOST_EXTRA_ROUNDS if self._least else 0
-        return made >= most or (made >= max(self._least, 2) and self._has_settled)
+        return is_enough(self._round_ms, self._least)
 
     @property
     def has_begun(self) -> bool:
@@ -41,30 +40,37 @@ class WarmupWatch:
 
     def result(self) -> Warmup:
         """What is stored of it."""
-        settled = bool(self._rounds) and self._has_settled
+        ended = "settled" if has_settled(self._round_ms) else "cap"
         return Warmup(
             rounds=len(self._rounds),
             changed_at=change_of(self._round_ms),
-            ended="none" if not self._rounds else "settled" if settled else "cap",
+            ended=ended if self._rounds else "none",
             round_ms=tuple(self._round_ms),
         )
 
-    @property
-    def _has_settled(self) -> bool:
-        start = change_of(self._round_ms)
-        *before, last = self._round_ms[start:]
-        # What stays must be longer than what changed, and not go on falling, or it may be a part of the change.
-        falls = bool(before) and last < _geometric_mean(before) * (1 - _STILL_WARMING)
-        return 2 * start < len(self._round_ms) and not falls
+
+def is_enough(round_ms: Sequence[float], least: int) -> bool:
+    """Whether no round is needed after these, where at least so many are to be made; with 0, none."""
+    if not least:
+        return True
+    made = len(round_ms)
+    return made >= least + MOST_EXTRA_ROUNDS or (made >= max(least, 2) and has_settled(round_ms))
+
+
+def has_settled(round_ms: Sequence[float]) -> bool:
+    """Whether times no longer change, and did not for more rounds than they did.
+
+    They must not go on falling either, or what seems to stay may be a part of the change.
+    """
+    start = change_of(round_ms)
+    before = round_ms[start:-1]
+    falls = bool(before) and round_ms[-1] < _geometric_mean(before) * (1 - _STILL_WARMING)
+    return 2 * start < len(round_ms) and not falls
 
 
 def change_of(round_ms: Sequence[float]) -> int:
     """The round from which on times no longer change."""
-    if not round_ms:
-        return 0
-    if len(round_ms) == 2:  # noqa: PLR2004 - too few for a variance
-        return int(round_ms[1] < round_ms[0] * (1 - _STILL_WARMING))
-    return serial.change_point([math.log(ms) for ms in round_ms], _TOLERANCE)
+    return serial.change_point([math.log(ms) for ms in round_ms], _TOLERANCE) if round_ms else 0
 
 
 def _geometric_mean(values: Sequence[float]) -> float:

@@ -5,13 +5,14 @@ file is gone through in pieces, so that its size does not matter.
 """
 
 import errno
-import gzip
 import mmap
 import re
 import shutil
 from collections.abc import Iterator
 from decimal import Decimal
 from pathlib import Path
+
+from zlib_ng import gzip_ng
 
 ACTIVE_BLOCKS_COUNTER = "active blocks"
 # Compressed here and not by torch, whose exporter takes the slowest level, line by line.
@@ -51,7 +52,7 @@ def finish(exported: Path, final: Path, num_active_blocks: int) -> None:
         start = _EVENTS.search(text)
         head = start.end() if start else 0
         broken = _BROKEN_NAME.search(text) is not None
-        with gzip.open(final, "wb", compresslevel=_GZIP_LEVEL) as compressed:
+        with gzip_ng.open(final, "wb", compresslevel=_GZIP_LEVEL) as compressed:
             compressed.write(text[:head])
             if start:
                 compressed.write(b"\n" + counters)

@@ -56,7 +56,8 @@ def _needed(found: PhaseResolution) -> str:
     have = units.count(found.traces, "trace")
     asked = f"To find {_share(found.asked)} in {found.phase} {units.percent(found.power)} of the time"
     if found.traces_needed is None:
-        return f"{asked}, no number of traces like these is enough: record more decode steps in each."
+        more = ": record more decode steps in each" if found.phase == "decode" else ""
+        return f"{asked}, no number of traces like these is enough{more}."
     least = "at least" if found.unit == "pieces" else "about"
     if found.traces_needed <= found.traces:
         return f"{asked}, these {have} of each side are enough."
@@ -67,6 +68,8 @@ def _needed(found: PhaseResolution) -> str:
 
 
 def _share(share: float) -> str:
+    if share >= 1:
+        return f"a factor of {units.significant(1 + share, 2)}"
     return units.percent(share) if share >= _TENTH else f"{100 * share:.2g} %"
 
 

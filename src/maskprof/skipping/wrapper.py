@@ -104,7 +104,7 @@ class BlockMaskWrapper:
             self._mask = new
             state.flags.change(new)
             state.watch.change(new, self.skip)
-            self._announce_graph()
+            self._announce_graph(state)
         else:
             # The list itself was changed: back, and to the new state, or to the old one where that is refused.
             self.remove()
@@ -136,7 +136,7 @@ class BlockMaskWrapper:
             # Also by the list that now stands in its place, which is all that another wrapper may know.
             for blocks in (self._blocks, self._decoder.get_submodule(anatomy.path)):
                 _IN_FORCE[blocks] = self
-        self._announce_graph()
+        self._announce_graph(self._state)
         return self
 
     def remove(self) -> None:
@@ -165,14 +165,14 @@ class BlockMaskWrapper:
                 stack.enter_context(shortened(self._decoder, self._blocks, anatomy, self._mask, self.skip))
                 if self.ranges:
                     stack.enter_context(ranges_around_active(self._blocks, self._mask))
-            return _State(undo=stack.pop_all(), watch=watch, flags=flags)
+            return _State(undo=stack.pop_all(), watch=watch, flags=flags, path=anatomy.path)
 
     def _note_graph(self, state: "_State") -> None:
         if state.watch.seen_compiling:
             note_graph(self._blocks, self._mask)
 
-    def _announce_graph(self) -> None:
-        if is_compiled(self.model, probe(self._decoder).path, self._blocks):
+    def _announce_graph(self, state: "_State") -> None:
+        if is_compiled(self.model, state.path, self._blocks):
             announce(self._decoder, self._blocks, self._mask)
 
     def __enter__(self) -> Self:
@@ -208,11 +208,12 @@ class BlockMaskWrapper:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class _State:
-    """What there is while a mask is in force; `flags` in mode `mask` only."""
+    """What there is while a mask is in force; `flags` in mode `mask` only, `path` to the blocks as it was before."""
 
     undo: ExitStack
     watch: Watch
     flags: Flags | None
+    path: str
 
 
 def _check_choice(name: str, value: str, choices: tuple[str, ...]) -> None:

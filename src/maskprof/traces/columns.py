@@ -12,9 +12,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.traces.account import Account
+from maskprof.traces.pieces import Ints, positions
 
-# Of the narrowest signed type that holds the values.
-Ints: TypeAlias = NDArray[Any]
 Int64s: TypeAlias = NDArray[np.int64]
 Int32s: TypeAlias = NDArray[np.int32]
 Bools: TypeAlias = NDArray[np.bool_]
@@ -42,7 +41,8 @@ class Events:
     """Every event with a duration, one row each, in the file's order; all arrays have shape (events,).
 
     The columns are read-only and of the narrowest type that holds their values (`dur_ns`, `correlation` and
-    `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes.
+    `external_id` of 32 bits or more, `ts_ns` always of 64): convert before multiplying or shifting codes. Those of
+    a long trace are on disk, and mapped.
 
     Attributes:
         name, category, pid, tid: codes into the tables of the `Trace`.
@@ -139,12 +139,16 @@ class Trace:
 
     def in_categories(self, categories: Iterable[str]) -> Bools:
         """Which events are of one of `categories`; shape (events,)."""
-        wanted = frozenset(categories)
-        table = np.fromiter(
-            (c in wanted for c in self.categories), dtype=np.bool_, count=len(self.categories)
-        )
-        return table[self.events.category]
+        return self.categories_are(categories)[self.events.category]
 
-    def rows_in(self, categories: Iterable[str]) -> Int64s:
+    def rows_in(self, categories: Iterable[str]) -> Ints:
         """Row numbers of the events of `categories`, ascending."""
-        return np.flatnonzero(self.in_categories(categories)).astype(np.int64, copy=False)
+        table, category = self.categories_are(categories), self.events.category
+        return positions(len(category), lambda piece: table[category[piece]])
+
+    def categories_are(self, categories: Iterable[str]) -> Bools:
+        """Which codes of categories are of one of `categories`; shape (len(self.categories),)."""
+        wanted = frozenset(categories)
+        return np.fromiter(
+            (category in wanted for category in self.categories), dtype=np.bool_, count=len(self.categories)
+        )

@@ -13,7 +13,7 @@ from maskprof.errors import TraceError
 from maskprof.traces.account import Tally
 from maskprof.traces.categories import MEMCPY, MEMSET, PYTHON, canonical
 from maskprof.traces.code_tables import CodeTable
-from maskprof.traces.columns import Events, Inputs, Int64s, Ints
+from maskprof.traces.columns import Events, Inputs, Int64s
 from maskprof.traces.events import (
     BEGIN,
     COMPLETE,
@@ -27,6 +27,7 @@ from maskprof.traces.events import (
 )
 from maskprof.traces.growing import GrowingColumn
 from maskprof.traces.pairing import pair_begins_with_ends
+from maskprof.traces.pieces import Ints
 
 # At least so wide, whatever the values are.
 _WIDTHS = {

@@ -17,7 +17,8 @@ from typing import Any
 import numpy as np
 
 from maskprof.errors import TraceError
-from maskprof.traces.columns import Bools, Ints, Trace
+from maskprof.traces.columns import Bools, Trace
+from maskprof.traces.pieces import Ints
 
 _NUMBERS = ("correlation", "external_id", "stream", "device", "bytes")
 

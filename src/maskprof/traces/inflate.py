@@ -1,9 +1,11 @@
 """The text of a trace file in chunks, unpacked where it is gzip, as far as it can be had."""
 
 import codecs
-import zlib
 from collections.abc import Iterator
 from typing import BinaryIO
+
+# What the standard library's module does, texts of errors included, in a quarter of the time.
+from zlib_ng import zlib_ng
 
 from maskprof.errors import TraceError
 from maskprof.traces.account import Tally
@@ -16,7 +18,7 @@ _READ_BYTES = 256 * 1024
 _CHUNK_BYTES = 1024 * 1024
 # How zlib's message ends when all data came and only the sum at the end differs.
 _WRONG_CHECKSUM = ("incorrect data check", "incorrect length check")
-_GZIP_FORMAT = zlib.MAX_WBITS | 16
+_GZIP_FORMAT = zlib_ng.MAX_WBITS | 16
 
 
 def text_chunks(file: BinaryIO, tally: Tally, *, max_text_bytes: int = MOST_TEXT_BYTES) -> Iterator[bytes]:
@@ -55,13 +57,13 @@ class _Compressed:
 
 def _inflated(data: bytes, file: BinaryIO, tally: Tally, max_text_bytes: int) -> Iterator[bytes]:
     source = _Compressed(data, file)
-    stream = zlib.decompressobj(_GZIP_FORMAT)
+    stream = zlib_ng.decompressobj(_GZIP_FORMAT)
     room = max_text_bytes
     while data:
         before = stream.copy()
         try:
             text = stream.decompress(data, _CHUNK_BYTES)
-        except zlib.error as error:
+        except zlib_ng.error as error:
             yield _salvaged(before, data)
             _note_corrupt(tally, str(error), source.count - len(data), source.count)
             return
@@ -76,7 +78,7 @@ def _inflated(data: bytes, file: BinaryIO, tally: Tally, max_text_bytes: int) ->
             data = _next_member(stream.unused_data, source, tally)
             if not data:
                 return
-            stream = zlib.decompressobj(_GZIP_FORMAT)
+            stream = zlib_ng.decompressobj(_GZIP_FORMAT)
         else:
             data = stream.unconsumed_tail or source.more()
     yield stream.flush()
@@ -107,13 +109,13 @@ def _note_corrupt(tally: Tally, error: str, start: int, stop: int) -> None:
     )
 
 
-def _salvaged(stream: "zlib._Decompress", data: bytes) -> bytes:
+def _salvaged(stream: "zlib_ng._Decompress", data: bytes) -> bytes:
     """What `data` gives before its corrupt byte: a failing call returns nothing, hence byte by byte."""
     parts = []
     try:
         for at in range(len(data)):
             parts.append(stream.decompress(data[at : at + 1]))  # noqa: PERF401  (the parts before the error count)
-    except zlib.error:
+    except zlib_ng.error:
         pass
     return b"".join(parts)
 

@@ -7,12 +7,12 @@ from typing import TypeAlias
 import numpy as np
 
 from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
-from maskprof.traces.columns import Bools, Events, Int32s, Int64s, Ints, Trace
+from maskprof.traces.columns import Bools, Events, Int32s, Int64s, Trace
+from maskprof.traces.growing import kept
+from maskprof.traces.pieces import Ints, column, order, positions, row_column
 
 # From the first range of a thread to behind its last one.
 _Span: TypeAlias = tuple[int, int]
-# So many rows are dealt with at once, to keep what is only needed in between small.
-_PIECE = 2**16
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -36,30 +36,34 @@ class Launches:
         return self.launch_rows >= 0
 
 
-def find_device_rows(trace: Trace) -> Int64s:
+def find_device_rows(trace: Trace) -> Ints:
     """Rows of what devices did, ascending: kernels, copies, memsets; of an MTIA what it ran and copied."""
     rows = trace.rows_in((*DEVICE_EVENTS, MTIA))
     if MTIA not in trace.categories:
         return rows
     names = trace.events.name[rows]
     idle = [code for code, name in enumerate(trace.names) if name in MTIA_IDLE]
-    return rows[~(np.isin(names, idle) & trace.in_categories((MTIA,))[rows])]
+    return np.asarray(rows[~(np.isin(names, idle) & trace.in_categories((MTIA,))[rows])])
 
 
 def link_launches(trace: Trace) -> Launches:
     """Find the launch call of every device event by equal correlation ids (ids below 1 join nothing)."""
     correlation = trace.events.correlation
-    device_rows = find_device_rows(trace).astype(np.int32)
-    call_rows = trace.rows_in(LAUNCH_CALLS)
-    call_rows = call_rows[correlation[call_rows] > 0]
-    call_rows = call_rows[np.argsort(correlation[call_rows], kind="stable")]
-    launch_rows = np.full(len(device_rows), -1, dtype=np.int32)
-    if len(call_rows):
-        call_ids = correlation[call_rows]
-        at = np.minimum(np.searchsorted(call_ids, correlation[device_rows]), len(call_ids) - 1)
-        linked = call_ids[at] == correlation[device_rows]
-        launch_rows[linked] = call_rows[at[linked]]
-    return Launches(device_rows=device_rows, launch_rows=launch_rows)
+    device_rows = find_device_rows(trace)
+    calls = trace.rows_in(LAUNCH_CALLS)
+    joining = positions(len(calls), lambda piece: correlation[calls[piece]] > 0)
+    by_id = order(len(joining), lambda piece: correlation[calls[joining[piece]]])
+    call_rows = column(len(by_id), lambda piece: calls[joining[by_id[piece]]])
+    call_ids = column(len(by_id), lambda piece: correlation[call_rows[piece]])
+
+    def launch_of(piece: slice) -> Ints:
+        wanted = correlation[device_rows[piece]]
+        if not len(call_ids):
+            return np.full(len(wanted), -1)
+        at = np.minimum(np.searchsorted(call_ids, wanted), len(call_ids) - 1)
+        return np.where(call_ids[at] == wanted, call_rows[at], -1)
+
+    return Launches(device_rows=device_rows, launch_rows=column(len(device_rows), launch_of))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -78,19 +82,29 @@ class Nesting:
 
 def nest(events: Events, rows: Ints) -> Nesting:
     """Find the nesting of the ranges in `rows` on each (pid, tid)."""
-    order = np.lexsort((-events.ends(rows), events.ts_ns[rows], events.tid[rows], events.pid[rows]))
-    rows = rows[order].astype(np.int32)
-    del order
-    parents = np.arange(-1, len(rows) - 1, dtype=np.int32)
-    parents[_thread_starts(events, rows)[:-1]] = -1
+    count, in_order = len(rows), _outer_first(events, rows)
+    ordered = column(count, lambda piece: rows[in_order[piece]])
+    parents = np.arange(-1, count - 1, dtype=np.int32)
+    parents[_thread_starts(events, ordered)[:-1]] = -1
     # The parent is the nearest range before that ends no earlier. All ranges between a range and its
     # candidate end before it, so a candidate that ends too early may be replaced by its own candidate.
-    end = events.ends(rows)
-    early = _ending_early(parents, end, end, np.arange(len(rows), dtype=np.int32))
+    end = row_column(ordered, events.ends, at_least=np.int64)
+    early = _ending_early(parents, end, end, np.arange(count, dtype=np.int32))
     while len(early):
         parents[early] = parents[parents[early]]
         early = _ending_early(parents, end, end, early)
-    return Nesting(rows=rows, parents=parents)
+    return Nesting(rows=ordered, parents=parents)
+
+
+def _outer_first(events: Events, rows: Ints) -> Ints:
+    """Positions by thread, start, and then from outer to inner."""
+    keys = (
+        row_column(rows, lambda some: -events.ends(some), at_least=np.int64),
+        row_column(rows, lambda some: events.ts_ns[some], at_least=np.int64),
+        row_column(rows, lambda some: events.tid[some], at_least=np.int8),
+        row_column(rows, lambda some: events.pid[some], at_least=np.int8),
+    )
+    return kept(np.lexsort(keys).astype(np.int32))
 
 
 def innermost(events: Events, nesting: Nesting, rows: Ints) -> Ints:
@@ -99,35 +113,38 @@ def innermost(events: Events, nesting: Nesting, rows: Ints) -> Ints:
     Positions are those of `nesting`; shape (rows,).
     """
     ranges = nesting.rows
-    found = np.full(len(rows), -1, dtype=np.int32)
     bounds = _thread_starts(events, ranges).tolist()
     threads = {
         (int(events.pid[ranges[low]]), int(events.tid[ranges[low]])): (low, high)
         for low, high in itertools.pairwise(bounds)
     }
-    starts, ends = events.ts_ns[ranges], events.ends(ranges)
-    for first in range(0, len(rows), _PIECE):
-        piece = rows[first : first + _PIECE]
-        pid, tid, start = events.pid[piece], events.tid[piece], events.ts_ns[piece]
-        at = found[first : first + _PIECE]
+    starts = row_column(ranges, lambda some: events.ts_ns[some], at_least=np.int64)
+    ends = row_column(ranges, events.ends, at_least=np.int64)
+
+    def around(piece: slice) -> Ints:
+        some = rows[piece]
+        pid, tid, start = events.pid[some], events.tid[some], events.ts_ns[some]
+        at = np.full(len(some), -1, dtype=np.int32)
         for (wanted_pid, wanted_tid), (low, high) in _present(threads, pid, tid):
             points = np.flatnonzero((pid == wanted_pid) & (tid == wanted_tid))
             # The last range that starts no later; of several that start together the one within the others.
             at[points] = np.searchsorted(starts[low:high], start[points], side="right") - 1 + low
             at[points[at[points] < low]] = -1
-        early = _ending_early(at, ends, start, np.arange(len(piece), dtype=np.int32))
+        early = _ending_early(at, ends, start, np.arange(len(some), dtype=np.int32))
         while len(early):
             at[early] = nesting.parents[at[early]]
             early = _ending_early(at, ends, start, early)
-    return found
+        return at
+
+    return column(len(rows), around)
 
 
-def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
-    """For each of `positions` (or -1) the nearest wanted range: itself or one around it; a position, or -1.
+def nearest_of(nesting: Nesting, places: Ints, wanted: Bools) -> Ints:
+    """For each of the positions `places` (or -1) the nearest wanted range: itself or one around it; a position, or -1.
 
     `wanted` has shape (ranges,).
     """
-    found = positions.copy()
+    found = places.copy()
     while True:
         others = np.flatnonzero((found >= 0) & ~wanted[found])
         if not len(others):
@@ -137,7 +154,8 @@ def nearest_of(nesting: Nesting, positions: Int64s, wanted: Bools) -> Int64s:
 
 def _thread_starts(events: Events, rows: Ints) -> Int64s:
     """Where in `rows`, which are sorted by thread, each thread begins, and the last one ends."""
-    pid, tid = events.pid[rows], events.tid[rows]
+    pid = row_column(rows, lambda some: events.pid[some], at_least=np.int8)
+    tid = row_column(rows, lambda some: events.tid[some], at_least=np.int8)
     changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1])) + 1
     return np.unique(np.concatenate(([0], changes, [len(rows)]))).astype(np.int64)
 

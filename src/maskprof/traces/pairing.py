@@ -4,8 +4,9 @@ from typing import Any
 
 import numpy as np
 
-from maskprof.traces.columns import Bools, Int64s, Ints
+from maskprof.traces.columns import Bools, Int64s
 from maskprof.traces.events import BEGIN, COMPLETE
+from maskprof.traces.pieces import Ints
 
 
 def pair_begins_with_ends(kind: Ints, columns: dict[str, Any]) -> tuple[Bools, Int64s]:

@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from maskprof import analyze
-from maskprof.analysis import narrow, operators, pair_sums
 from maskprof.traces.reader import read_trace
+from tests.support.small_pieces import cut_small
 from tests.support.traces import TraceBuilder
 
 KERNELS = ("gemm", "relu_kernel", "ncclKernel_AllReduce", "what")
@@ -81,15 +81,11 @@ def moments(intervals):
 
 @pytest.fixture(params=["whole", "pieces"], autouse=True)
 def pieces(request):
-    """The same with everything cut into the smallest pieces, and with sums kept by sorted keys."""
-    patch = pytest.MonkeyPatch()
-    if request.param == "pieces":
-        patch.setattr(operators, "_WINDOW", 2)
-        patch.setattr(narrow, "PIECE", 3)
-        patch.setattr(pair_sums, "_DENSE", 0)
-        patch.setattr(pair_sums, "_MERGE_AT", 2)
-    yield
-    patch.undo()
+    """The same with everything cut into the smallest pieces, on disk, and with sums kept by sorted keys."""
+    with pytest.MonkeyPatch.context() as patch:
+        if request.param == "pieces":
+            cut_small(patch)
+        yield
 
 
 @settings(max_examples=60, deadline=None)

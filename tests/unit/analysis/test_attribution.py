@@ -128,6 +128,17 @@ def test_resolution_is_the_spread_of_empty_inner_ranges(tmp_path):
     assert instrument.inner_resolution_us == pytest.approx(1.8)
 
 
+def test_what_an_empty_inner_range_reports_is_taken_from_turns_that_find_the_caches_cold(tmp_path):
+    builder = TraceBuilder().empty_turns(count=3, turn=7, inner=1, inner_total=2)
+    # Inner ranges of warm turns, and of none at all, report other times.
+    builder.annotation("instrument.next_turn", 2_000_000, 50).op("instrument.inner", 2_000_001, 9)
+    builder.annotation("instrument.next_empty_turn", 2_000_100, 3)
+    builder.op("instrument.inner", 2_000_200, 9)
+    instrument = attribute(builder.read(tmp_path)).instrument
+    assert (instrument.inner_us, instrument.inner_resolution_us) == (1.0, 0.0)
+    assert (instrument.next_turn_us, instrument.next_inner_total_us) == (3.0, 47.0)
+
+
 def test_incomplete_instrument_ranges_are_not_used(tmp_path):
     assert attribute(TraceBuilder().annotation("instrument.turn", 0, 9).read(tmp_path)).instrument is None
     builder = TraceBuilder().annotation("instrument.turn", 0, 9).annotation("instrument.empty_turn", 20, 7)
@@ -290,6 +301,15 @@ def test_turns_outside_the_phases_are_named_not_counted(tmp_path):
     found = attribute(builder.read(tmp_path))
     assert found.phases == attribute(_pass(TraceBuilder()).read(tmp_path)).phases
     assert found.account["turns_outside_phases"] == 1
+
+
+def test_a_turn_before_the_first_phase_or_in_the_vision_part_is_outside(tmp_path):
+    # The last range of all being a phase must not make the first turn lie in it.
+    builder = _skipped_turn(TraceBuilder(), 0, 10).annotation("phase.prefill", 1_000, 300)
+    _skipped_turn(builder.annotation("phase.vision", 1_010, 100), 1, 1_020)
+    _skipped_turn(builder, 2, 1_200).annotation("phase.decode", 2_000, 100)
+    account = attribute(builder.read(tmp_path)).account
+    assert (account["turns"], account["turns_outside_phases"]) == (3, 2)
 
 
 def test_a_trace_without_our_ranges(tmp_path):

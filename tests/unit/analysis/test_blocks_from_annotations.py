@@ -1,13 +1,13 @@
 import pytest
 
 from maskprof.analysis.blocks import find_blocks_in
-from maskprof.traces.links import link_launches
+from maskprof.analysis.launched import find_launched
 from tests.support.traces import TraceBuilder
 
 
 def _found(tmp_path, builder):
     trace = builder.read(tmp_path)
-    return find_blocks_in(trace, link_launches(trace))
+    return find_blocks_in(find_launched(trace))
 
 
 def _steps(names, *, steps=2, inner=""):

@@ -1,7 +1,7 @@
 import pytest
 
 from maskprof.analysis.blocks import find_blocks_in
-from maskprof.traces.links import link_launches
+from maskprof.analysis.launched import find_launched
 from tests.support.traces import SHARED_TRACES, TraceBuilder, read_trace
 
 
@@ -52,7 +52,7 @@ class _Model(TraceBuilder):
 
 def _found(tmp_path, builder):
     trace = builder.read(tmp_path)
-    return find_blocks_in(trace, link_launches(trace))
+    return find_blocks_in(find_launched(trace))
 
 
 def test_the_layers_of_a_decoder(tmp_path):
@@ -161,7 +161,7 @@ def test_threads_do_not_mix(tmp_path):
 )
 def test_traces_of_others(file, names, kernels, inside_us, outside_us):
     trace = read_trace(SHARED_TRACES / f"{file}.json.gz")
-    found = find_blocks_in(trace, link_launches(trace))
+    found = find_blocks_in(find_launched(trace))
     (phase,) = found.phases
     assert (found.source, phase.steps) == ("modules", 1)
     assert [block.name for block in phase.blocks] == [f"{names[0]}_{i}" for i in range(names[1])]

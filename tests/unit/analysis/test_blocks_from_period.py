@@ -6,10 +6,9 @@ import pytest
 
 from maskprof.analysis.blocks import find_blocks_in, search_blocks
 from maskprof.analysis.blocks_from_period import blocks_from_period
-from maskprof.analysis.kernel_categories import device_categories
 from maskprof.analysis.kernel_order import KernelOrder
+from maskprof.analysis.launched import find_launched
 from maskprof.analysis.periods import find_repetition
-from maskprof.traces.links import link_launches
 from tests.support.traces import SHARED_TRACES, TraceBuilder, read_trace
 
 BLOCK = ("norm", "qkv_gemm", "attention", "out_gemm", "norm", "up_gemm", "silu", "down_gemm")
@@ -40,12 +39,12 @@ class _Run(TraceBuilder):
 
 def _found(tmp_path, builder):
     trace = builder.read(tmp_path)
-    return find_blocks_in(trace, link_launches(trace))
+    return find_blocks_in(find_launched(trace))
 
 
 def _why_not(tmp_path, builder):
     trace = builder.read(tmp_path)
-    found = search_blocks(trace, link_launches(trace))
+    found = search_blocks(find_launched(trace))
     assert found.blocks is None
     return found.reason
 
@@ -207,7 +206,7 @@ pytestmark_foreign = [
 
 def _foreign(file):
     trace = read_trace(SHARED_TRACES / f"{file}.json.gz")
-    return trace, link_launches(trace)
+    return find_launched(trace)
 
 
 class TestTracesOfOthers:
@@ -221,7 +220,7 @@ class TestTracesOfOthers:
         ],
     )
     def test_replayed_graphs(self, file, blocks, inside_us, outside_us):
-        found = find_blocks_in(*_foreign(file))
+        found = find_blocks_in(_foreign(file))
         (phase,) = found.phases
         assert (found.source, phase.steps, len(phase.blocks)) == ("period", 1, blocks)
         assert sum(block.device_us for block in phase.blocks) == pytest.approx(inside_us)
@@ -229,9 +228,9 @@ class TestTracesOfOthers:
 
     @pytest.mark.parametrize("file", ["bert-small_h100", "qwen1.5-0.5b_h100", "vllm_eager_b200"])
     def test_the_order_of_kernels_says_what_the_modules_say(self, file):
-        trace, launches = _foreign(file)
-        (by_modules,) = find_blocks_in(trace, launches).phases
-        (by_period,) = blocks_from_period(trace, launches).phases
+        launched = _foreign(file)
+        (by_modules,) = find_blocks_in(launched).phases
+        (by_period,) = blocks_from_period(launched).phases
         assert [(b.device_us, b.kernel_count, b.launch_count, b.copy_count) for b in by_period.blocks] == [
             (pytest.approx(b.device_us), b.kernel_count, b.launch_count, b.copy_count)
             for b in by_modules.blocks
@@ -248,8 +247,7 @@ class TestTracesOfOthers:
         ],
     )
     def test_a_window_that_cuts_steps_off_tells_no_wrong_number(self, file, blocks):
-        trace, launches = _foreign(file)
-        sequence = KernelOrder.of(trace, launches, *device_categories(trace, launches)).sequence
+        sequence = KernelOrder.of(_foreign(file)).sequence
         size = len(sequence.tokens)
         random = Random(1)
         told = 0
@@ -261,7 +259,7 @@ class TestTracesOfOthers:
                 np.arange(first, last),
                 np.concatenate([np.arange(first, size), *between, np.arange(last)]),
             ):
-                window = replace(sequence, tokens=sequence.tokens[places], time_us=sequence.time_us[places])
+                window = replace(sequence, tokens=sequence.tokens[places], time_ns=sequence.time_ns[places])
                 found = find_repetition(window)
                 # Qwen's trace ends with the last norm. A window that ends with one within a step looks like it.
                 if file == "qwen1.5-0.5b_h100" and np.array_equal(window.tokens[-8:], sequence.tokens[-8:]):
@@ -277,4 +275,4 @@ class TestTracesOfOthers:
 
     @pytest.mark.parametrize("file", ["v1_training_a100_control", "minitoy_train_mi250", "mtia_inference"])
     def test_no_blocks_are_better_than_wrong_ones(self, file):
-        assert find_blocks_in(*_foreign(file)) is None
+        assert find_blocks_in(_foreign(file)) is None

@@ -1,14 +1,14 @@
 import pytest
 
 from maskprof.analysis.blocks import find_blocks_in
+from maskprof.analysis.launched import find_launched
 from maskprof.results.trace_summary import Blocks, BlockTime, BlockWork, CategoryTime
-from maskprof.traces.links import link_launches
 from tests.support.traces import TraceBuilder
 
 
 def _found(tmp_path, builder):
     trace = builder.read(tmp_path)
-    return find_blocks_in(trace, link_launches(trace))
+    return find_blocks_in(find_launched(trace))
 
 
 def _step(builder, phase, at, first_id):

@@ -3,8 +3,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from maskprof.analysis.blocks import search_blocks
+from maskprof.analysis.launched import find_launched
 from maskprof.analysis.roofline import roofline
-from maskprof.traces.links import link_launches
 from tests.support.traces import TraceBuilder
 
 HOST_NAMES = [
@@ -56,8 +56,8 @@ def traces(draw):
 @given(traces())
 def test_figures_of_any_trace_agree_with_one_another(tmp_path, builder):
     trace = builder.read(tmp_path)
-    launches = link_launches(trace)
-    found = search_blocks(trace, launches)
+    launched = find_launched(trace)
+    found = search_blocks(launched)
     assert (found.blocks is None) == (found.reason is not None)
     for phase in found.blocks.phases if found.blocks else ():
         assert phase.steps >= 1
@@ -74,7 +74,7 @@ def test_figures_of_any_trace_agree_with_one_another(tmp_path, builder):
             assert sum(category.count for category in block.categories) == pytest.approx(block.kernel_count)
             assert (block.bubble_us is not None) == (block.active is False)
             assert (block.bubble_us or 0.0) >= 0
-    against = roofline(trace, launches)
+    against = roofline(launched)
     if against is not None:
         assert against.covered_us == pytest.approx(sum(row.device_us for row in against.rows))
         assert against.covered_us <= against.kernel_time_us + 1e-6

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from maskprof.analysis.bubbles import bubbles_us
-from maskprof.traces.links import link_launches
+from maskprof.analysis.launched import find_launched
 from tests.support.traces import TraceBuilder
 
 
@@ -10,7 +10,7 @@ def _bubbles(tmp_path, builder):
     trace = builder.read(tmp_path)
     skipped = [i for i, name in enumerate(trace.names) if name.endswith(".skipped")]
     rows = np.flatnonzero(np.isin(trace.events.name, skipped))
-    return bubbles_us(trace, link_launches(trace), rows).tolist()
+    return bubbles_us(find_launched(trace), rows).tolist()
 
 
 def _around(builder):

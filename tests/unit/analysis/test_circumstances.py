@@ -4,10 +4,15 @@ import pytest
 
 from maskprof.analysis.circumstances import findings, round_effects
 from maskprof.analysis.summary import summarize
-from maskprof.results.circumstances import MachineState, Sitting, Warmup
+from maskprof.results.circumstances import Finding, MachineState, Sitting, Warmup
 from tests.support.results import make_configuration, make_sample
 
 FOUR, EIGHT = make_configuration(4), make_configuration(8)
+PROCESSOR = {
+    **{"name": "cpu", "logical": 2, "physical": 1, "usable": 2, "quota": None, "governors": []},
+    **{"turbo": True, "virtual": True, "max_mhz": None, "memory_bytes": None},
+    **{"memory_free_bytes": None, "thread_variables": {}},
+}
 SETTLED = Sitting(warmup=Warmup(rounds=3, changed_at=0, ended="settled", round_ms=(9.0,) * 3), states=())
 
 
@@ -34,24 +39,97 @@ def test_rounds_compared_with_what_is_usual():
     assert round_effects(samples_of([1.0, 1.0, 1.5])) == pytest.approx([1.0, 1.0, 1.5])
     reference = replace(make_sample(FOUR, 9, reference=True), total_ms=1e9)
     assert round_effects([*samples_of([1.0]), reference]) == [1.0]
+    # In the order of rounds, whatever that of the samples; of two configurations the middle between both.
+    assert round_effects(samples_of([2.0, 1.0, 1.0])[::-1]) == pytest.approx([2.0, 1.0, 1.0])
+    halves = [*samples_of([1.0, 1.0, 3.0], (FOUR,)), *samples_of([1.0, 1.0, 1.0], (EIGHT,))]
+    assert round_effects(halves) == pytest.approx([1.0, 1.0, 2.0])
+    # However short they are.
+    short = [replace(sample, total_ms=sample.total_ms / 1000) for sample in samples_of([1.0, 1.0, 1.5])]
+    assert round_effects(short) == pytest.approx([1.0, 1.0, 1.5])
+
+
+def test_rounds_that_take_no_time_are_as_usual():
+    assert round_effects([replace(sample, total_ms=0.0) for sample in samples_of([1.0, 1.0])]) == [1.0, 1.0]
 
 
 def test_a_warm_up_that_did_not_settle():
     unsettled = replace(SETTLED, warmup=Warmup(rounds=10, changed_at=8, ended="cap", round_ms=(1.0,) * 10))
-    (found,) = said([1.0, 1.01] * 10, sittings=(unsettled,))
-    assert (found.topic, found.is_warning) == ("warm-up", True)
-    assert "still changed after 10 rounds" in found.text
+    assert said([1.0, 1.01] * 10, sittings=(SETTLED, unsettled)) == (
+        Finding(
+            topic="warm-up",
+            is_warning=True,
+            text="times still changed after 10 rounds, and measuring began before they had settled",
+            advice="a larger --num_warmup, on a quieter machine",
+        ),
+    )
 
 
 def test_measured_rounds_that_were_still_warming_up():
-    (found,) = said([1.5, 1.3, 1.2, *[1.0, 1.01, 0.99] * 9])
-    assert found.text == "the first 3 measured rounds were 30% slower than the others"
-    assert found.advice == "--num_warmup 6 or more"
+    assert said([1.5, 1.3, 1.2, *[1.0, 1.01, 0.99] * 9]) == (
+        Finding(
+            topic="warm-up",
+            is_warning=True,
+            text="the first 3 measured rounds were 30% slower than the others",
+            advice="--num_warmup 6 or more",
+        ),
+    )
 
 
-def test_a_machine_that_becomes_slower():
-    found = {finding.topic: finding for finding in said([1.0 + number / 100 for number in range(40)])}
-    assert "slower in the course of the run" in found["drift"].text
+@pytest.mark.parametrize(
+    ("effects", "is_said"),
+    [
+        ([1.3, *[1.0] * 11], True),
+        ([1.3, *[1.0] * 10], False),  # 11 rounds are too few to tell
+        ([1.05, *[1.0] * 11], False),  # no more than 5 %
+        ([0.7, *[1.0] * 11], False),  # faster ones have nothing to do with warming up
+        ([*[1.3] * 6, *[1.0] * 6], False),  # half of all is no beginning
+        ([*[1.3] * 5, *[1.0] * 7], True),
+    ],
+)
+def test_warming_up_is_a_slow_beginning_of_a_long_enough_run(effects, is_said):
+    assert ("warm-up" in {finding.topic for finding in said(effects)}) == is_said
+
+
+def test_how_much_slower_the_beginning_was_is_a_share_of_the_rest():
+    # 1.3 / 0.98; the median of all is 1.
+    (found,) = (f for f in said([*[1.3] * 5, *[0.98] * 4, *[1.0] * 3]) if f.topic == "warm-up")
+    assert found.text == "the first 5 measured rounds were 33% slower than the others"
+
+
+def test_a_few_stalls_in_a_row_do_not_hide_that_most_rounds_have_changed():
+    first = [*[0.9] * 6, *[1.1] * 5, *[0.9] * 9]
+    last = [*[1.1] * 9, *[0.9] * 5, *[1.1] * 6]
+    (found,) = (f for f in said([*first, *[1.0] * 20, *last]) if f.topic == "drift")
+    assert found.text == "the machine became 22% slower in the course of the run"
+
+
+@pytest.mark.parametrize(
+    ("first", "last", "text"),
+    [
+        # The middle third is between both, so that the usual round is one of it.
+        ([0.90, 0.91, 0.90, 0.89], [1.08, 1.07, 1.08, 1.09], "20% slower"),
+        ([1.08, 1.07, 1.08, 1.09], [0.90, 0.91, 0.90, 0.89], "17% faster"),
+        ([0.99, 0.98, 0.98, 0.97], [1.01, 1.02, 1.02, 1.01], None),  # apart, but by less than 5 %
+        ([0.90, 0.91, 0.90, 1.10], [1.08, 1.07, 1.08, 0.89], None),  # more than 5 %, but not apart
+        ([0.90, 0.90, 0.90, 1.00], [1.00, 1.08, 1.08, 1.08], None),  # they touch
+        ([1.00, 1.08, 1.08, 1.08], [0.90, 0.90, 0.90, 1.00], None),
+    ],
+)
+def test_a_machine_that_changes_from_the_first_third_to_the_last(first, last, text):
+    found = [finding for finding in said([*first, *[1.0] * 4, *last]) if finding.topic == "drift"]
+    assert found == [
+        Finding(
+            topic="drift",
+            is_warning=True,
+            text=f"the machine became {text} in the course of the run",
+            advice="compare within this run, not with others",
+        )
+        for _ in range(text is not None)
+    ]
+
+
+def test_a_machine_that_changes_in_few_rounds_is_not_known_to_drift():
+    assert "drift" not in {finding.topic for finding in said([*[0.8] * 4, *[1.0] * 3, *[1.2] * 4])}
 
 
 def test_neighbours_that_are_alike():
@@ -61,21 +139,78 @@ def test_neighbours_that_are_alike():
     assert "80 of them tell about as much as" in found["samples"].text
 
 
+@pytest.mark.parametrize(
+    ("effective", "text"),
+    [
+        # Below a quarter of five: most of the configurations, and the middle one of those.
+        ((1.0, 0.2, 1.1), "1 independent ones (first-04-of-16)"),
+        ((1.0, 0.6, 4.0), "1 independent ones (first-04-of-16)"),
+        ((1.0, 4.0, 4.0), None),
+        ((1.0, 1.25, None), None),  # half of those that tell anything
+        ((1.0, None, None), "1 independent ones (first-04-of-16)"),
+        ((None, None, None), None),
+    ],
+)
+def test_neighbours_are_alike_where_most_configurations_say_so(effective, text):
+    configurations = (FOUR, EIGHT, make_configuration(12))
+    samples = samples_of([1.0] * 5, configurations)
+    summaries = [
+        replace(found, total=replace(found.total, effective_samples=number))
+        for found, number in zip((summarize(c, samples) for c in configurations), effective, strict=True)
+    ]
+    start = "neighbouring samples are alike: 5 of them tell about as much as"
+    assert findings({}, (), samples, summaries) == tuple(
+        Finding(
+            topic="samples",
+            is_warning=True,
+            text=f"{start} {text}",
+            advice="more --num_samples; the intervals are wider for it already",
+        )
+        for _ in range(text is not None)
+    )
+
+
 def test_what_the_machine_did_and_how_it_is_set():
     busy = MachineState(
         round=0, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0, gpu=None
     )
-    processor = {
-        **{"name": "cpu", "logical": 2, "physical": 1, "usable": 2, "quota": None, "governors": []},
-        **{"turbo": True, "virtual": True, "max_mhz": None, "memory_bytes": None},
-        **{"memory_free_bytes": None, "thread_variables": {}},
-    }
-    environment = {"cpu_count": 2, "threads": 2, "processor": processor}
+    environment = {"cpu_count": 2, "threads": 2, "processor": PROCESSOR}
     found = said(sittings=(replace(SETTLED, states=(busy,)),) * 2, environment=environment)
     assert [finding.text for finding in found] == [
         "torch computes with 2 threads on 1 cores: two of them share a core",
         "other processes kept 1.0 of 2 processors busy meanwhile",
     ]
+    # Where nobody said how many processors there are, one is assumed.
+    (found,) = said(sittings=(replace(SETTLED, states=(busy,)),), environment={"processor": None})
+    assert found.text == "other processes kept 0.5 of 1 processors busy meanwhile"
+
+
+def test_another_process_on_the_gpu():
+    gpu = {
+        **{"name": "H100", "driver": None, "max_sm_mhz": None, "persistence": False},
+        **{"slowdown_c": None, "process_ids": (7, 9), "busy_percent": None},
+    }
+    (found,) = said(environment={"gpu": gpu, "process_ids": (7,)})
+    assert found.text == "other processes hold H100: 9"
+    (found,) = said(environment={"gpu": gpu})
+    assert found.text == "other processes hold H100: 7, 9"
+    assert [
+        finding.topic for finding in said(environment={"gpu": gpu, "processor": PROCESSOR, "threads": 2})
+    ] == [
+        "threads",
+        "load",
+    ]
+
+
+def test_what_the_machine_did_comes_before_how_the_run_went():
+    states = tuple(
+        MachineState(
+            round=number, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0, gpu=None
+        )
+        for number in range(3)
+    )
+    found = said([*[1.3] * 3, *[1.0] * 20], sittings=(replace(SETTLED, states=states),))
+    assert [finding.topic for finding in found] == ["load", "warm-up"]
 
 
 BUSY = MachineState(round=0, cpu_mhz=None, probe_us=1.0, others_share=0.5, stolen_share=0.0, load=3.0)

@@ -5,13 +5,13 @@ import pytest
 
 from maskprof.analysis.kernel_categories import (
     CATEGORY_TABLE,
-    device_categories,
     kernel_category,
     kernel_head,
     operator_category,
 )
 from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS, PLAIN_OPERATORS
-from maskprof.traces.links import link_launches
+from maskprof.analysis.launched import find_launched
+from maskprof.traces.links import find_device_rows
 from maskprof.traces.reader import read_trace
 from tests.support.traces import SHARED_TRACES, TraceBuilder, shared_truth
 
@@ -298,21 +298,24 @@ def test_a_nameless_kernel_is_told_by_the_operators_that_spend_its_time(tmp_path
     builder.kernel("stray", 130, 1, 99).memset(140, 1, 98)
     builder.kernel("Memcpy HtoD (Pageable -> Device)", 150, 1, 97, cat="gpu_memcpy")
     trace = builder.read(tmp_path)
-    codes, table = device_categories(trace, link_launches(trace))
-    assert [table[code] for code in codes] == ["gemm", "gemm", "gemm", "other", "memset", "copy"]
+    codes = _codes(trace)
+    assert [CATEGORY_TABLE[code] for code in codes] == ["gemm", "gemm", "gemm", "other", "memset", "copy"]
     assert codes.dtype == np.int8
 
 
 def test_a_trace_without_operators_has_nameless_kernels(tmp_path):
     trace = TraceBuilder().launch(0, 1).kernel("kernel", 5, 1, 1).read(tmp_path)
-    codes, table = device_categories(trace, link_launches(trace))
-    assert [table[code] for code in codes] == ["other"]
+    codes = _codes(trace)
+    assert [CATEGORY_TABLE[code] for code in codes] == ["other"]
 
 
 @pytest.mark.parametrize("truth", shared_truth())
 def test_little_is_unclassified_in_foreign_traces(truth):
     trace = read_trace(SHARED_TRACES / truth["file"])
-    launches = link_launches(trace)
-    codes, table = device_categories(trace, launches)
-    time = trace.events.dur_ns[launches.device_rows]
-    assert time[codes == table.index("other")].sum() <= 0.03 * time.sum()
+    time = trace.events.dur_ns[find_device_rows(trace)]
+    assert time[_codes(trace) == CATEGORY_TABLE.index("other")].sum() <= 0.03 * time.sum()
+
+
+def _codes(trace):
+    """The category of each device event, in the trace's order."""
+    return find_launched(trace).categories.of(find_device_rows(trace))

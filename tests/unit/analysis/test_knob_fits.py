@@ -34,6 +34,38 @@ def test_the_coefficients_and_savings():
     assert low <= prefill.halving_knob_ms.value <= high
 
 
+def test_every_coefficient_counts_in_what_is_saved():
+    # 3 + 2 per block + 5 per expert + 1/4 per block and expert, at most at 16 blocks and 8 experts.
+    summaries = []
+    for summary in summaries_of(knob_configurations(moe_top_k=(2, 4, 8))):
+        blocks, experts = summary.configuration.num_active_blocks, summary.configuration.knobs.moe_top_k
+        latency = replace(summary.prefill, p50=3 + 2 * blocks + 5 * experts + blocks * experts / 4)
+        summaries.append(replace(summary, prefill=latency))
+    prefill = fit_knobs(summaries)[0]
+    assert prefill.intercept_ms.value == pytest.approx(3.0)
+    assert prefill.ms_per_block.value == pytest.approx(2.0)
+    assert prefill.ms_per_unit.value == pytest.approx(5.0)
+    assert prefill.ms_per_block_and_unit.value == pytest.approx(0.25)
+    # All of it is 3 + 32 + 40 + 32 = 107; with 8 blocks 75, with 4 experts 71, with both 47.
+    assert prefill.halving_blocks_ms.value == pytest.approx(107 - 75)
+    assert prefill.halving_knob_ms.value == pytest.approx(107 - 71)
+    assert prefill.halving_both_ms.value == pytest.approx(107 - 47)
+
+
+def test_each_phases_intervals_come_from_its_own_times():
+    configurations = knob_configurations((8, 16), moe_top_k=(2, 8))
+    samples = [
+        replace(sample, prefill_ms=float(c.num_active_blocks * c.knobs.moe_top_k))
+        for c in configurations
+        for sample in make_samples(c)
+    ]
+    prefill, _, total = fit_knobs([summarize(c, samples) for c in configurations], samples)
+    low, high = prefill.halving_both_ms.ci95
+    assert low == high
+    low, high = total.halving_both_ms.ci95
+    assert low < high
+
+
 def test_the_other_knobs_are_held():
     fits = fit_knobs(summaries_of(knob_configurations(num_crops=(1, 4), moe_top_k=(2, 8))))
     held = [(fit.knob, fit.held.num_crops, fit.held.moe_top_k) for fit in fits if fit.phase == "total"]

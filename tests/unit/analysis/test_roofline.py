@@ -1,9 +1,9 @@
 import pytest
 
 from maskprof.analysis.devices import peaks_of_device
+from maskprof.analysis.launched import find_launched
 from maskprof.analysis.roofline import roofline
 from maskprof.results.trace_summary import DevicePeaks, RooflineRow
-from maskprof.traces.links import link_launches
 from tests.support.traces import SHARED_TRACES, TraceBuilder, read_trace
 
 PEAKS = DevicePeaks(
@@ -14,7 +14,7 @@ TYPES = ["c10::BFloat16"] * 2
 
 def _roofline(tmp_path, builder, peaks=PEAKS):
     trace = builder.read(tmp_path)
-    return roofline(trace, link_launches(trace), peaks)
+    return roofline(find_launched(trace), peaks)
 
 
 class _Calls(TraceBuilder):
@@ -213,7 +213,7 @@ def test_nothing_to_compare(tmp_path, builder):
 class TestTracesOfOthers:
     def _found(self, file):
         trace = read_trace(SHARED_TRACES / f"{file}.json.gz")
-        return roofline(trace, link_launches(trace))
+        return roofline(find_launched(trace))
 
     def test_qwen_has_the_products_of_its_layers(self):
         """24 layers, 16 sequences of 559 tokens, hidden size 1024, 16 heads of 64, intermediate size 2816."""

@@ -5,9 +5,10 @@ from dataclasses import replace
 import pytest
 
 from maskprof import serial, stats
-from maskprof.analysis.summary import closures, fit_lines, summarize
+from maskprof.analysis.summary import closures, departs, fit_lines, summarize
 from maskprof.config.schema import Variant
 from maskprof.errors import ResultError
+from maskprof.results.schema import Statistics
 from tests.support.results import (
     explicit_configuration,
     knob_configurations,
@@ -38,6 +39,40 @@ def test_phases_that_do_not_occur_are_none():
     assert summary.decode.max == 0.0
 
 
+def test_the_statistics_of_five_samples():
+    configuration = make_configuration(4)
+    samples = [
+        replace(make_sample(configuration, number), prefill_ms=float(ms))
+        for number, ms in enumerate((2, 10, 1, 4, 3))
+    ]
+    found = summarize(configuration, samples).prefill
+    assert (found.p50, found.mean, found.min, found.max) == (3.0, 4.0, 1.0, 10.0)
+    assert (found.p95, found.p99) == pytest.approx((4 + 0.8 * 6, 4 + 0.96 * 6))
+    assert found.std == pytest.approx(math.sqrt(10))
+    assert found.median_ci95 == (1.0, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("tokens", "vision_ms", "has_vision"), [(0, 0.0, False), (144, 0.0, True), (0, 3.0, True)]
+)
+def test_vision_occurs_where_there_are_its_tokens_or_its_time(tokens, vision_ms, has_vision):
+    configuration = make_configuration(4)
+    sample = replace(make_sample(configuration), num_vision_tokens=tokens, vision_ms=vision_ms)
+    assert (summarize(configuration, [sample]).vision is not None) == has_vision
+
+
+@pytest.mark.parametrize("field", ["vision_ms", "prefill_ms", "decode_ms", "total_ms"])
+@pytest.mark.parametrize("odd", [math.nan, math.inf])
+def test_a_time_that_is_not_finite_is_said_with_its_sample(field, odd):
+    configuration = make_configuration(4)
+    samples = [make_sample(configuration, 1), replace(make_sample(configuration, 7), **{field: odd})]
+    message = (
+        "^sample 7 of configuration first-04-of-16 has a time that is not a finite number, so there are no"
+    )
+    with pytest.raises(ResultError, match=message):
+        summarize(configuration, samples)
+
+
 def test_no_samples_no_summary():
     configuration = make_configuration(4)
     reference = make_sample(configuration, reference=True)
@@ -64,6 +99,43 @@ def test_lines_per_phase_and_variant():
     assert fits[0].r2 == pytest.approx(1.0)
     assert fits[0].num_points == 3
     assert fits[0].departures == ()
+    # The whole adds four decode steps of 0.118 ms a block, and 3.3 ms that do not depend on the blocks.
+    assert fits[2].slope_ms_per_block == pytest.approx(1.198 + 4 * 0.118)
+    assert fits[2].intercept_ms == pytest.approx(2.032 + 4 * 0.232 + 3.3)
+
+
+def test_two_depths_have_a_line_whose_quality_is_unknown():
+    configurations = [make_configuration(count) for count in (4, 16)]
+    samples = [sample for configuration in configurations for sample in make_samples(configuration)]
+    summaries = [summarize(configuration, samples) for configuration in configurations]
+    for fit in fit_lines(summaries):
+        assert (fit.num_points, fit.r2, fit.slope_ci95, fit.intercept_ci95) == (2, None, None, None)
+    # What the samples vary by tells the intervals of both nevertheless.
+    fit = fit_lines(summaries, samples)[0]
+    assert fit.slope_ci95[0] < fit.slope_ms_per_block < fit.slope_ci95[1]
+    assert fit.intercept_ci95[0] < fit.intercept_ms < fit.intercept_ci95[1]
+
+
+@pytest.mark.parametrize(
+    ("p50", "interval", "expected", "does"),
+    [
+        (110.0, (105.0, 115.0), 100.0, True),
+        (110.0, None, 100.0, True),
+        # The interval holds what is expected, its ends included.
+        (110.0, (90.0, 115.0), 100.0, False),
+        (110.0, (100.0, 115.0), 100.0, False),
+        (90.0, (85.0, 100.0), 100.0, False),
+        # No more than 2 % of what is expected.
+        (102.0, (101.5, 102.5), 100.0, False),
+        (98.0, (97.5, 98.5), 100.0, False),
+        (102.5, (101.5, 103.0), 100.0, True),
+        (0.5, (0.4, 0.6), 0.01, True),
+        (10.0, (9.0, 11.0), -10.0, True),
+    ],
+)
+def test_a_departure_lies_outside_the_interval_and_above_two_percent(p50, interval, expected, does):
+    found = Statistics(p50=p50, p95=0, p99=0, mean=0, std=0, min=0, max=0, median_ci95=interval)
+    assert departs(found, expected) is does
 
 
 def test_each_setting_of_the_knobs_has_its_own_line():
@@ -121,7 +193,7 @@ def test_a_sample_without_a_partner_takes_no_part():
     assert prefill.pairs == 5
     assert prefill.clean_us == pytest.approx(8.0)
     assert prefill.attributed_us is None
-    assert "no trace" in prefill.note
+    assert prefill.note == "no trace of this phase was recorded"
 
 
 def test_closure_without_reference_says_so():
@@ -130,12 +202,39 @@ def test_closure_without_reference_says_so():
     prefill, _ = closures(configuration, samples, make_attribution(configuration, samples).phases)
     assert prefill.clean_us is None
     assert prefill.pairs == 0
-    assert "not measured" in prefill.note
+    assert prefill.note == "the model with the blocks removed was not measured"
 
 
-def test_no_skipped_block_no_closure():
-    configuration = make_configuration(16)
+@pytest.mark.parametrize(
+    "configuration",
+    [
+        make_configuration(16),
+        make_configuration(12, 16, Variant(skip_mode="splice")),
+        make_configuration(16, 16, Variant(skip_mode="splice")),
+    ],
+)
+def test_no_block_skipped_in_place_no_closure(configuration):
     assert closures(configuration, make_samples(configuration), ()) == ()
+
+
+def test_a_phase_of_which_nothing_is_known_does_not_hide_the_next():
+    configuration = make_configuration(12)
+    samples = [s for s in make_samples(configuration) if not s.reference]
+    decode_only = make_attribution(configuration, samples).phases[1:]
+    assert [closure.phase for closure in closures(configuration, samples, decode_only)] == ["decode"]
+
+
+def test_a_closure_may_be_negative_and_its_interval_keeps_its_order():
+    configuration = make_configuration(12)
+    samples = []
+    for number, cost_us in enumerate((-10, -4, 2, -6, -2)):
+        samples += [
+            replace(make_sample(configuration, number), prefill_ms=20 + cost_us / 1000),
+            replace(make_sample(configuration, number, reference=True), prefill_ms=20.0),
+        ]
+    prefill, _ = closures(configuration, samples, ())
+    assert prefill.clean_us == pytest.approx(-4.0)
+    assert prefill.clean_ci95_us == pytest.approx((-10.0, 2.0))
 
 
 def test_intervals_come_from_the_samples_in_the_order_of_rounds():

@@ -4,6 +4,7 @@ import copy
 import itertools
 import pickle
 import random
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -211,6 +212,7 @@ class TestRefusing:
             (np.array([1, 0]), "a mask needs booleans, got a tensor of int64"),
             (np.array([1.0, 0.0]), "a mask needs booleans, got a tensor of float64"),
             (np.array([[True, False]]), r"a mask needs shape \(n_layers,\), got \(1, 2\)"),
+            (SimpleNamespace(dtype="bool"), r"a mask needs shape \(n_layers,\), got \(\)"),
             (np.array(True), r"a mask needs shape \(n_layers,\), got \(\)"),
             (np.array([], dtype=bool), "a mask needs at least one entry, got none"),
         ],

@@ -42,6 +42,25 @@ def test_two_rounds_need_a_third_where_the_second_is_faster():
     assert rounds_made([12.0, 10.0, 10.0], least=1).rounds == 3
 
 
+def test_a_second_round_that_is_a_little_faster_is_none_that_still_warms():
+    assert rounds_made([10.4, 10.0], least=2).rounds == 2
+
+
+def test_without_rounds_nothing_has_changed():
+    watch = WarmupWatch(3)
+    assert not watch.has_begun
+    result = watch.result()
+    assert (result.rounds, result.changed_at, result.ended, result.round_ms) == (0, 0, "none", ())
+
+
+def test_rounds_with_no_configuration_in_common_are_alike():
+    watch = WarmupWatch(2)
+    watch.add({"one": 80.0})
+    watch.add({"other": 10.0})
+    assert watch.is_over
+    assert watch.result().round_ms == (1.0, 1.0)
+
+
 def test_configurations_count_alike_and_one_that_fails_not_at_all():
     watch = WarmupWatch(2)
     watch.add({"small": 1.0, "large": 100.0, "fails": 7.0})
