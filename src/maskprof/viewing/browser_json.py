@@ -1,5 +1,6 @@
 """A trace's text as a browser reads it: strict JSON, where the reader of traces takes much more."""
 
+import codecs
 import gzip
 import json
 import math
@@ -16,6 +17,7 @@ from maskprof.traces.inflate import text_chunks
 from maskprof.traces.recovery import repaired
 
 _GZIP_MAGIC = b"\x1f\x8b"
+_UTF_16_MARKS = (codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE)
 _METADATA = "M"
 _GZIP_FORMAT = zlib.MAX_WBITS | 16
 
@@ -43,9 +45,11 @@ def packed_json(content: bytes, account: Account, name: str) -> bytes:
     Raises:
         TraceError: it is damaged where that changes what belongs to which event, or there is nothing to show in it.
     """
-    text = b"".join(text_chunks(BytesIO(content), Tally())).removeprefix(MARK)
+    unpacked = _of_one_gzip(content)
+    text = unpacked if unpacked is not None else b"".join(text_chunks(BytesIO(content), Tally()))
+    text = text.removeprefix(MARK)
     phases = None if account.notes or account.lost else _strict_phases(text)
-    packed = content if phases is not None and _is_one_gzip(content) else None
+    packed = content if phases is not None and unpacked is not None else None
     if phases is None:
         text, phases = _rewritten(text, name)
     if not any(phase != _METADATA for phase in phases):
@@ -62,16 +66,17 @@ def _strict_phases(text: bytes) -> list[str] | None:
     return [event.ph for event in (document.traceEvents if isinstance(document, _Document) else document)]
 
 
-def _is_one_gzip(content: bytes) -> bool:
-    """Whether this is a single gzip stream and nothing else: browsers refuse what follows it."""
+def _of_one_gzip(content: bytes) -> bytes | None:
+    """What is in a single gzip stream in UTF-8; None where it is none, or not alone: browsers refuse what follows it."""
     if not content.startswith(_GZIP_MAGIC):
-        return False
+        return None
     stream = zlib.decompressobj(_GZIP_FORMAT)
     try:
-        stream.decompress(content)
+        text = stream.decompress(content)
     except zlib.error:
-        return False
-    return stream.eof and not stream.unused_data
+        return None
+    alone = stream.eof and not stream.unused_data
+    return text if alone and not text.startswith(_UTF_16_MARKS) else None
 
 
 def _rewritten(text: bytes, name: str) -> tuple[bytes, list[str]]:

@@ -46,6 +46,7 @@ def test_sound_traces_stay_as_they_are(tmp_path, content, pack):
     "content",
     [
         SOUND.encode("utf-16"),
+        gzip.compress(SOUND.encode("utf-16")),
         SOUND.encode("utf-8-sig"),
         SOUND.encode() + b"\n" + SOUND.encode(),
         SOUND.encode() + b"garbage",
@@ -53,7 +54,16 @@ def test_sound_traces_stay_as_they_are(tmp_path, content, pack):
         gzip.compress(SOUND.encode()) + b"\0" * 512,
         gzip.compress(SOUND.encode()) + b"garbage",
     ],
-    ids=["UTF-16", "mark", "twice", "text behind", "two members", "padded gzip", "text behind gzip"],
+    ids=[
+        "UTF-16",
+        "UTF-16 in gzip",
+        "mark",
+        "twice",
+        "text behind",
+        "two members",
+        "padded gzip",
+        "text behind gzip",
+    ],
 )
 def test_forms_that_browsers_refuse(tmp_path, content):
     assert shown(tmp_path, content)["traceEvents"] == EVENTS
