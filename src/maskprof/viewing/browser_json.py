@@ -67,7 +67,7 @@ def _strict_phases(text: bytes) -> list[str] | None:
 
 
 def _of_one_gzip(content: bytes) -> bytes | None:
-    """What is in a single gzip stream in UTF-8; None where it is none, or not alone: browsers refuse what follows it."""
+    """What is in a single gzip stream, in UTF-8; None where it is none or not alone: browsers refuse more."""
     if not content.startswith(_GZIP_MAGIC):
         return None
     stream = zlib.decompressobj(_GZIP_FORMAT)
