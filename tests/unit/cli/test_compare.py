@@ -102,3 +102,14 @@ def test_other_forms(tmp_path, capsys, monkeypatch):
     # As it was when --json took no file.
     assert main.main(["compare", "--json", "a.json", "b.json"]) == 0
     assert json.loads(capsys.readouterr().out)["changes"] == changes
+
+
+def test_traces_of_others_have_no_blocks_to_compare(tmp_path, capsys):
+    path = (
+        TraceBuilder().op("aten::mm", 0, 10).launch(1, 1).kernel("gemm", 20, 5, 1).write(tmp_path / "a.json")
+    )
+    assert main.main(["compare", str(path), str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("maskprof: the traces have no ")
