@@ -156,6 +156,8 @@ def _turns(ranges: OwnRanges, took: Floats) -> tuple[dict[int, Floats], ...]:
 
 def _kernel_us(trace: Trace, ranges: OwnRanges) -> Floats:
     """Per range that is a turn, the time of the kernels launched inside it."""
+    if not len(ranges.kind):
+        return np.zeros(0)
     launches = link_launches(trace)
     rows = launches.device_rows[launches.linked]
     inside = innermost(trace.events, ranges.nesting, launches.launch_rows[launches.linked])
