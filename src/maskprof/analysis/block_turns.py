@@ -10,12 +10,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_work import BlockWorkSums, WorkLabels, sum_operators_in_blocks
+from maskprof.analysis.block_work import BlockWorkSums, CellWork, WorkLabels, sum_operators_in_blocks
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind
-from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.launched import Launched
-from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime, CategoryTime
+from maskprof.results.trace_summary import BlockPhase, BlockSource, BlockTime
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Int64s, Trace
 from maskprof.traces.links import Nesting, innermost
@@ -82,10 +81,7 @@ def phases_of_turns(launched: Launched, turns: HostTurns) -> tuple[BlockPhase, .
     """
     cells = _cells(turns)
     sums = _sum(launched, turns, cells)
-    return tuple(
-        _phase(number, phase, turns, cells, sums, with_device=len(launched.work) > 0)
-        for number, phase in enumerate(turns.phases)
-    )
+    return tuple(_phase(number, phase, turns, cells, sums) for number, phase in enumerate(turns.phases))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -131,10 +127,10 @@ class _Sums:
 
     Attributes:
         skipped, computed: how many turns say that they were.
-        by_category, kernels_by_category: time and number of kernels; shape (cells, categories).
         phase_kernel_ns: time of the kernels launched in the steps of each phase; shape (phases,).
         all_kernel_ns: time of all kernels.
         by_name: what was done inside each block.
+        with_device: whether the trace has device events at all.
     """
 
     host_ns: Floats
@@ -143,13 +139,10 @@ class _Sums:
     operators: Int64s
     bubble_us: Floats
     launches: Int64s
-    copy_ns: Floats
-    copies: Int64s
-    by_category: Floats
-    kernels_by_category: Int64s
     phase_kernel_ns: Floats
     all_kernel_ns: int
     by_name: BlockWorkSums
+    with_device: bool
 
 
 def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
@@ -165,12 +158,9 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         operators=_operators(trace, turns, cells),
         bubble_us=_sums(cells.of[skipped], count, bubbles_us(launched, nesting.rows[skipped])),
         launches=np.zeros(count, dtype=np.int64),
-        copy_ns=np.zeros(count),
-        copies=np.zeros(count, dtype=np.int64),
-        by_category=np.zeros((count, len(CATEGORY_TABLE))),
-        kernels_by_category=np.zeros((count, len(CATEGORY_TABLE)), dtype=np.int64),
         phase_kernel_ns=np.zeros(len(turns.phases)),
         all_kernel_ns=0,
+        with_device=len(work) > 0,
         by_name=BlockWorkSums(count, labels)
         if len(work)
         else sum_operators_in_blocks(trace, nesting, _of_ranges(turns, cells), count, turns.ours),
@@ -182,15 +172,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         phase = _at(cells.phase, _at(turns.phase, around[piece]))[owner]
         cell, dur_ns, is_kernel = cell[owner], work.dur_ns[item], np.equal(work.kind[item], Kind.KERNEL)
         sums.phase_kernel_ns += _sums(phase[is_kernel], len(turns.phases), dur_ns[is_kernel])
-        sums.copy_ns += _sums(cell[~is_kernel], count, dur_ns[~is_kernel])
-        sums.copies += _counts(cell[~is_kernel], count)
         sums.by_name.add(cell, labels.of_work(launched, item), np.ones(len(item), dtype=np.int64), dur_ns)
-        chosen = is_kernel & (cell >= 0)
-        category = launched.categories.of(work.rows[item[chosen]])
-        pair = cell[chosen].astype(np.int64) * len(CATEGORY_TABLE) + category
-        size, shape = count * len(CATEGORY_TABLE), sums.by_category.shape
-        sums.by_category += _sums(pair, size, dur_ns[chosen]).reshape(shape)
-        sums.kernels_by_category += _counts(pair, size).reshape(shape)
     for piece in slices(len(work)):
         is_kernel = np.equal(work.kind[piece], Kind.KERNEL)
         sums.all_kernel_ns += int(work.dur_ns[piece][is_kernel].sum(dtype=np.int64))
@@ -223,17 +205,15 @@ def _at(table: Ints, at: Ints) -> Ints:
     return np.where(at >= 0, table[at], -1) if len(table) else np.full(len(at), -1)
 
 
-def _phase(
-    number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums, *, with_device: bool
-) -> BlockPhase:
+def _phase(number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums) -> BlockPhase:
     first, last = cells.bounds[number], cells.bounds[number + 1]
+    done = [sums.by_name.of(cell, phase.steps) for cell in range(first, last)]
     device_us = outside_us = None
-    if with_device:
+    if sums.with_device:
         total_us = (sums.all_kernel_ns if phase.ranges is None else sums.phase_kernel_ns[number]) / 1000
         # A turn's kernels may lie in a phase within its own phase, and rounding is not exact.
         device_us = float(total_us) / phase.steps
-        inside_us = float(sums.by_category[first:last].sum()) / 1000
-        outside_us = max(0.0, float(total_us) - inside_us) / phase.steps
+        outside_us = max(0.0, device_us - sum(one.kernel_us for one in done))
     return BlockPhase(
         phase=phase.name,
         steps=phase.steps,
@@ -241,51 +221,30 @@ def _phase(
         device_us=device_us,
         outside_device_us=outside_us,
         blocks=tuple(
-            _block(cell, int(cells.block[cell]), turns, sums, steps=phase.steps, with_device=with_device)
-            for cell in range(first, last)
+            _block(cell, int(cells.block[cell]), turns, sums, one, steps=phase.steps)
+            for cell, one in zip(range(first, last), done, strict=True)
         ),
     )
 
 
-def _block(
-    cell: int, block: int, turns: HostTurns, sums: _Sums, *, steps: int, with_device: bool
-) -> BlockTime:
+def _block(cell: int, block: int, turns: HostTurns, sums: _Sums, done: CellWork, *, steps: int) -> BlockTime:
     computed, skipped = int(sums.computed[cell]), int(sums.skipped[cell])
     active = computed > skipped if computed or skipped else None
-    kernel_ns, kernels = sums.by_category[cell], sums.kernels_by_category[cell]
     return BlockTime(
         block=block,
         name=turns.names[block],
         active=active,
         host_us=float(sums.host_ns[cell]) / 1000 / steps,
-        device_us=float(kernel_ns.sum()) / 1000 / steps if with_device else None,
-        kernel_count=int(kernels.sum()) / steps,
+        device_us=done.kernel_us if sums.with_device else None,
+        kernel_count=done.kernel_count,
         launch_count=int(sums.launches[cell]) / steps,
-        copy_us=float(sums.copy_ns[cell]) / 1000 / steps,
-        copy_count=int(sums.copies[cell]) / steps,
+        copy_us=done.copy_us,
+        copy_count=done.copy_count,
         operator_count=int(sums.operators[cell]) / steps,
-        bubble_us=float(sums.bubble_us[cell]) / steps if with_device and active is False else None,
-        categories=category_times(CATEGORY_TABLE, kernels, kernel_ns / 1000, steps),
-        work=sums.by_name.of(cell, steps),
+        bubble_us=float(sums.bubble_us[cell]) / steps if sums.with_device and active is False else None,
+        categories=done.categories,
+        work=done.work,
     )
-
-
-def category_times(
-    names: tuple[str, ...], counts: Int64s, total_us: Floats, steps: int
-) -> tuple[CategoryTime, ...]:
-    """The categories that occur, by falling time, as means per step; arrays have shape (categories,)."""
-    everything = float(total_us.sum())
-    found = [
-        CategoryTime(
-            category=name,
-            count=count / steps,
-            total_us=us / steps,
-            share=us / everything if everything > 0 else 0.0,
-        )
-        for name, count, us in zip(names, counts.tolist(), total_us.tolist(), strict=True)
-        if count
-    ]
-    return tuple(sorted(found, key=lambda category: (-category.total_us, category.category)))
 
 
 def _sums(owner: Ints, count: int, values: NDArray[Any]) -> Floats:

@@ -11,12 +11,13 @@ from maskprof.analysis.kernel_categories import CATEGORY_TABLE, operator_categor
 from maskprof.analysis.launched import Launched
 from maskprof.analysis.operators import weights_of, windows
 from maskprof.analysis.pair_sums import PairSums
-from maskprof.results.trace_summary import BlockWork, WorkKind
+from maskprof.results.trace_summary import BlockWork, CategoryTime, WorkKind
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Bools, Trace
 from maskprof.traces.links import Nesting, innermost
 from maskprof.traces.pieces import Ints, positions, slices
 
+_COPIES = ("copy", "memset")
 _KINDS: dict[int, WorkKind] = {Kind.KERNEL: "kernel", Kind.COPY: "copy", Kind.MEMSET: "memset"}
 
 
@@ -89,6 +90,24 @@ class WorkLabels:
         return self.table[work.kind[item], launched.trace.events.name[work.rows[item]]]
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class CellWork:
+    """What was done in one cell, as means per step.
+
+    Attributes:
+        work: by falling time.
+        kernel_us, kernel_count: of its kernels; `categories` are theirs, by falling time.
+        copy_us, copy_count: of its copies and memsets.
+    """
+
+    work: tuple[BlockWork, ...]
+    categories: tuple[CategoryTime, ...]
+    kernel_us: float
+    kernel_count: float
+    copy_us: float
+    copy_count: float
+
+
 class BlockWorkSums:
     """Number and time of each name's events per cell: a block in one of the phases."""
 
@@ -103,21 +122,31 @@ class BlockWorkSums:
         if inside.any():
             self._sums.add(cell[inside], label[inside], count[inside], dur_ns[inside])
 
-    def of(self, cell: int, steps: int) -> tuple[BlockWork, ...]:
-        """What is in one cell, as means per step, by falling time. Nothing may be added any more."""
+    def of(self, cell: int, steps: int) -> CellWork:
+        """What is in one cell. Nothing may be added any more."""
         if self._found is None:
             self._found = self._by_cell()
-        labels = self._labels
-        return tuple(
+        found = self._found.get(cell, [])
+        names, kinds, categories = self._labels.names, self._labels.kinds, self._labels.categories
+        kernels = [one for one in found if kinds[one[0]] == "kernel"]
+        others = [one for one in found if kinds[one[0]] in _COPIES]
+        work = [
             BlockWork(
-                name=labels.names[code],
-                kind=labels.kinds[code],
-                category=labels.categories[code],
+                name=names[code],
+                kind=kinds[code],
+                category=categories[code],
                 count=count / steps,
                 total_us=total_ns / 1000.0 / steps,
             )
-            for code, count, total_ns in self._found.get(cell, ())
-            if count
+            for code, count, total_ns in found
+        ]
+        return CellWork(
+            work=tuple(work),
+            categories=_categories(self._labels, kernels, steps),
+            kernel_us=sum(ns for _, _, ns in kernels) / 1000 / steps,
+            kernel_count=sum(count for _, count, _ in kernels) / steps,
+            copy_us=sum(ns for _, _, ns in others) / 1000 / steps,
+            copy_count=sum(count for _, count, _ in others) / steps,
         )
 
     def _by_cell(self) -> dict[int, list[tuple[int, int, int]]]:
@@ -127,8 +156,29 @@ class BlockWorkSums:
         columns = (column[by_time].tolist() for column in (table.row, table.code, *table.sums))
         found: dict[int, list[tuple[int, int, int]]] = {}
         for row, code, count, total_ns in zip(*columns, strict=True):
-            found.setdefault(row, []).append((code, count, total_ns))
+            if count:
+                found.setdefault(row, []).append((code, count, total_ns))
         return found
+
+
+def _categories(
+    labels: WorkLabels, kernels: list[tuple[int, int, int]], steps: int
+) -> tuple[CategoryTime, ...]:
+    """Of (label, count, ns), by falling time."""
+    everything = sum(ns for _, _, ns in kernels)
+    sums: dict[str, tuple[int, int]] = {}
+    for code, count, ns in kernels:
+        counted, spent = sums.get(labels.categories[code], (0, 0))
+        sums[labels.categories[code]] = counted + count, spent + ns
+    return tuple(
+        CategoryTime(
+            category=category,
+            count=count / steps,
+            total_us=ns / 1000 / steps,
+            share=ns / everything if everything else 0.0,
+        )
+        for category, (count, ns) in sorted(sums.items(), key=lambda one: (-one[1][1], one[0]))
+    )
 
 
 def sum_operators_in_blocks(

@@ -5,10 +5,8 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_turns import category_times
 from maskprof.analysis.block_work import BlockWorkSums, WorkLabels
 from maskprof.analysis.device_kinds import Kind
-from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.kernel_order import KernelOrder
 from maskprof.analysis.launched import Launched
 from maskprof.analysis.periods import Pattern, Repetition, find_repetition
@@ -59,33 +57,31 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
     step_us = (
         float((sums.kernel_ns_before[reach[:, 1]] - sums.kernel_ns_before[reach[:, 0]]).sum()) / 1000 / steps
     )
-    device_us = [float(ns.sum()) / 1000 / steps for ns in sums.category_ns]
-    launch_count = _launches(order, stretch, blocks)
+    done = [sums.by_name.of(number, steps) for number in range(blocks)]
+    launches = _launches(order, stretch, blocks).tolist()
     return BlockPhase(
         phase=name,
         steps=steps,
         host_us=None,
         device_us=step_us,
-        outside_device_us=max(0.0, step_us - sum(device_us)),
+        outside_device_us=max(0.0, step_us - sum(one.kernel_us for one in done)),
         blocks=tuple(
             BlockTime(
                 block=number,
                 name=f"period {number}",
                 active=None,
                 host_us=None,
-                device_us=device_us[number],
-                kernel_count=int(sums.category_counts[number].sum()) / steps,
-                launch_count=int(launch_count[number]) / steps,
-                copy_us=float(sums.copy_ns[number]) / 1000 / steps,
-                copy_count=int(sums.copies[number]) / steps,
+                device_us=one.kernel_us,
+                kernel_count=one.kernel_count,
+                launch_count=launches[number] / steps,
+                copy_us=one.copy_us,
+                copy_count=one.copy_count,
                 operator_count=0.0,
                 bubble_us=None,
-                categories=category_times(
-                    CATEGORY_TABLE, sums.category_counts[number], sums.category_ns[number] / 1000, steps
-                ),
-                work=sums.by_name.of(number, steps),
+                categories=one.categories,
+                work=one.work,
             )
-            for number in range(blocks)
+            for number, one in enumerate(done)
         ),
     )
 
@@ -95,25 +91,16 @@ class _Sums:
     """Of the events in a pattern's stretches, by block, all its steps together.
 
     Attributes:
-        category_ns, category_counts: of kernels; shape (blocks, categories).
-        copy_ns, copies: of copies and memsets; shape (blocks,).
         kernel_ns_before: time of the device's kernels before each of its events, and of all; shape (events + 1,).
         by_name: what was done in each block.
     """
 
-    category_ns: Floats
-    category_counts: Int64s
-    copy_ns: Floats
-    copies: Int64s
     kernel_ns_before: Ints
     by_name: BlockWorkSums
 
 
 def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
     launched, work = order.launched, order.launched.work
-    size = blocks * len(CATEGORY_TABLE)
-    category_ns, category_counts = np.zeros(size), np.zeros(size, dtype=np.int64)
-    copy_ns, copies = np.zeros(blocks), np.zeros(blocks, dtype=np.int64)
     labels = WorkLabels.of_device(launched)
     by_name = BlockWorkSums(blocks, labels)
     before, so_far = GrowingColumn(at_least=np.int64), 0
@@ -126,24 +113,7 @@ def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
         so_far += int(ran[-1])
         block = np.where(stretch[piece] >= 0, stretch[piece] % blocks, -1)
         by_name.add(block, labels.of_work(launched, piece), np.ones(len(block), dtype=np.int64), dur_ns)
-        kernels, others = (
-            np.flatnonzero((stretch[piece] >= 0) & chosen) for chosen in (is_kernel, ~is_kernel)
-        )
-        cell = (stretch[piece][kernels] % blocks).astype(np.int64) * len(CATEGORY_TABLE)
-        cell += launched.categories.of(rows[kernels])
-        category_ns += np.bincount(cell, dur_ns[kernels], minlength=size)
-        category_counts += np.bincount(cell, minlength=size)
-        block = stretch[piece][others] % blocks
-        copy_ns += np.bincount(block, dur_ns[others], minlength=blocks)
-        copies += np.bincount(block, minlength=blocks)
-    return _Sums(
-        category_ns=category_ns.reshape(blocks, -1),
-        category_counts=category_counts.reshape(blocks, -1),
-        copy_ns=copy_ns,
-        copies=copies,
-        kernel_ns_before=before.finish(),
-        by_name=by_name,
-    )
+    return _Sums(kernel_ns_before=before.finish(), by_name=by_name)
 
 
 def _launches(order: KernelOrder, stretch: Ints, blocks: int) -> Int64s:
