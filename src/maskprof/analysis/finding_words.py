@@ -23,6 +23,7 @@ _WORDS = {
     "other": "unclassified kernels",
 }
 _LONGEST_NAME = 72
+_LEAST_PERCENT = 0.1
 
 
 def words(category: str) -> str:
@@ -43,6 +44,10 @@ def count(number: int, noun: str) -> str:
 def percent(part: float, whole: float) -> str:
     """A share in percent: whole ones, but nothing is called all or none that is not."""
     share = 100 * part / whole
+    if 0 < share < _LEAST_PERCENT:
+        return f"less than {_LEAST_PERCENT:g} %"
+    if 100 - _LEAST_PERCENT < share < 100:  # noqa: PLR2004
+        return f"more than {100 - _LEAST_PERCENT:g} %"
     return f"{share:.1f} %" if 0 < share < 1 or 99 <= share < 100 else f"{share:.0f} %"  # noqa: PLR2004
 
 

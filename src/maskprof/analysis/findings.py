@@ -91,7 +91,8 @@ def _by_other_threads(scope: RangeTime | None) -> Iterable[str]:
         return
     others = f"{count(scope.elsewhere_kernel_count, 'kernel')} of {time(scope.elsewhere_device_us)}"
     own = f"{scope.kernel_count} of {time(scope.device_us)}" if scope.kernel_count else "none"
-    hint = ", as a backward pass has a thread of its own" if _is_mostly_elsewhere(scope) else ""
+    is_backward = "backward" in scope.name.lower() and _is_mostly_elsewhere(scope)
+    hint = ", as a backward pass has a thread of its own" if is_backward else ""
     yield (
         f"While {scope.name} was open, other threads launched {others} and its own thread {own}{hint}: "
         "the figures are of its own thread alone."

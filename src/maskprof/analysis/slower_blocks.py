@@ -42,14 +42,24 @@ class TraceTurns:
 
 
 def turns_of(trace: Trace) -> TraceTurns:
-    """The turns of a trace's active blocks; without any where it has no ranges of blocks."""
+    """The turns of a trace's active blocks.
+
+    Raises:
+        TraceError: it has none.
+    """
     ranges = find_ranges(trace)
+    if not ranges.of(Kind.ACTIVE).any():
+        cut = ", and is cut off" if trace.account.truncated else ""
+        raise TraceError(
+            f"{trace.path} has no turns of active blocks{cut}: blocks are compared in traces with ranges around them, "
+            "as `maskprof run` writes them"
+        )
     has_device = bool(trace.in_categories(DEVICE_EVENTS).any())
     base = trace.metadata.get(_BASE)
     began_ns = int(trace.events.ts_ns.min()) if len(trace.events) else 0
     return TraceTurns(
         host=_turns(ranges, ranges.dur_us),
-        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device and len(ranges.kind) else None,
+        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device else None,
         began_ns=began_ns + (base if isinstance(base, int) else 0),
         tells_when=isinstance(base, int),
     )
@@ -96,8 +106,7 @@ def compare_turns(
     ]
     if not phases:
         raise TraceError(
-            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare: "
-            "it takes traces with ranges around blocks, as `maskprof run` writes them"
+            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare"
         )
     questions = sum(len(phase.blocks) for phase in phases if tells_a_spread(phase))
     found = [

@@ -40,7 +40,8 @@ def diff(a: TraceSummary, b: TraceSummary, *, threshold: Threshold = _DEFAULT) -
     """
     has_device = [side.whole.device is not None for side in (a, b)]
     with_device = all(has_device)
-    runs_a, runs_b = _running(a), _running(b)
+    # Where one side has no blocks, nothing says that they do not run there.
+    runs_a, runs_b = (_running(a), _running(b)) if a.blocks and b.blocks else (set[int](), set[int]())
     comparison = _Comparison(
         with_device=with_device, mixed=any(has_device) and not with_device, threshold=threshold
     )

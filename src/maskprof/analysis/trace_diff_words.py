@@ -4,12 +4,14 @@ from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
 from maskprof.kernel_names import short_names
-from maskprof.results.trace_comparison import TraceDiff
+from maskprof.results.trace_comparison import BlockDiffRow, TraceDiff
 from maskprof.results.trace_summary import BlockPhase, TraceSummary
 
 _UNITS = (("s", 1e6), ("ms", 1e3), ("us", 1.0))
 # A change of the idle share by fewer points than this is not worth a sentence.
 _IDLE_POINTS = 3.0
+_TIMES = 10
+_NEARLY_GONE_PERCENT = -99.0
 # So many kernels are named in a sentence, and so long.
 _NAMED = 3
 _LONGEST_NAME = 48
@@ -80,10 +82,8 @@ def _blocks(a: TraceSummary, b: TraceSummary, found: TraceDiff) -> list[str]:
         sentences += _gone(*sides[0][:2], found)
     elif elsewhere := _elsewhere(found, sign=1):
         sentences.append(f"Outside of these blocks B has {elsewhere}.")
-    rest = _rest(found)
-    if rest:
-        sentences.append(rest)
-    return sentences
+    sentences += [_only_in("A", found), _only_in("B", found), _rest(found)]
+    return [sentence for sentence in sentences if sentence]
 
 
 def _gone(blocks: Sequence[int], letter: str, found: TraceDiff) -> list[str]:
@@ -178,7 +178,7 @@ def _rest(found: TraceDiff) -> str:
     """What the blocks that run in both take, beside each other."""
     parts = []
     for phase, rows in found.blocks.items():
-        both = [row for row in rows if row.status not in ("added", "removed")]
+        both = [row for row in rows if _in_both(row)]
         one, other = sum(row.us_a for row in both), sum(row.us_b for row in both)
         if one > 0:
             parts.append(
@@ -186,8 +186,27 @@ def _rest(found: TraceDiff) -> str:
             )
     if not parts:
         return ""
-    which = "Blocks that run in both" if found.skipped_only_in_a or found.skipped_only_in_b else "All blocks"
-    return f"{which} take in B {_listed(parts)}."
+    every = all(_in_both(row) for rows in found.blocks.values() for row in rows)
+    return f"{'All blocks' if every else 'Blocks that run in both'} take in B {_listed(parts)}."
+
+
+def _in_both(row: BlockDiffRow) -> bool:
+    return row.status not in ("added", "removed") and row.us_a > 0 and row.us_b > 0
+
+
+def _only_in(letter: str, found: TraceDiff) -> str:
+    """`Only A has blocks 4 to 23: 26.4 ms per step.`: blocks that the other side neither runs nor skips."""
+    status, skipped = (
+        ("removed", found.skipped_only_in_b) if letter == "A" else ("added", found.skipped_only_in_a)
+    )
+    parts, blocks = [], set()
+    for phase, rows in found.blocks.items():
+        own = [row for row in rows if row.status == status and int(row.key) not in skipped]
+        if own:
+            blocks.update(int(row.key) for row in own)
+            took = sum(row.us_a if letter == "A" else row.us_b for row in own)
+            parts.append(f"{_duration(took)}{'' if phase == 'all' else f' in {phase}'}")
+    return f"Only {letter} has {_numbers(sorted(blocks))}: {_listed(parts)} per step." if parts else ""
 
 
 def _idle(a: TraceSummary, b: TraceSummary) -> str:
@@ -200,12 +219,17 @@ def _idle(a: TraceSummary, b: TraceSummary) -> str:
 
 
 def _change(one: float, other: float) -> str:
-    """`12 % more than`, `the same as`; a side without time is said so by the figures."""
+    """`12 % more than`, `the same as`, `147 times`; a side without time is said so by the figures."""
     if one <= 0:
         return "beside"
+    if other >= _TIMES * one:
+        return f"{other / one:.0f} times"
     percent = 100 * (other - one) / one
     if abs(percent) < 0.5:  # noqa: PLR2004 - rounds to 0
         return "the same as"
+    if percent <= _NEARLY_GONE_PERCENT and other > 0:
+        # What is not all gone is not 100 % less.
+        return f"{min(-percent, 99.9):.1f} % less than"
     return f"{abs(percent):.0f} % {'more' if percent > 0 else 'less'} than"
 
 

@@ -83,7 +83,9 @@ def _show(comparison: "BlockComparison", console: "Console") -> None:
     )
     from maskprof.reports.table_console import print_table  # noqa: PLC0415
 
-    console.print(verdict(comparison), style="bold yellow" if comparison.clear else "bold green")
+    # Green where enough was looked at to say that nothing changed.
+    told = any(change.interval is not None for change in comparison.changes)
+    console.print(verdict(comparison), style="bold green" if told and not comparison.clear else "bold yellow")
     for sentence in resolution(comparison):
         console.print(sentence)
     console.print()

@@ -10,7 +10,6 @@ from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.knob_tables import leading_fits
 from maskprof.reports.tables import Group, full_summaries, group_of, share_of_full
 from maskprof.results.schema import ConfigurationSummary, Estimate, Fit, KnobFit, RunResult, Statistics
-from maskprof.serial import MIN_SAMPLES_FOR_INTERVAL
 
 _Doubt = Literal["wide", "few"]
 """Why something cannot be told: its interval holds zero, or there are too few samples for an interval."""
@@ -114,6 +113,9 @@ def _doubt(interval: tuple[float, float] | None) -> _Doubt | None:
 
 
 def _what_would_tell(result: RunResult, doubts: frozenset[_Doubt]) -> str:
+    # Here and not above: it brings numpy, which `maskprof report --help` has no use for.
+    from maskprof.serial import MIN_SAMPLES_FOR_INTERVAL  # noqa: PLC0415
+
     counts = sorted({summary.num_samples for summary in result.summary})
     least, most = counts[0], counts[-1]
     samples = units.count(most, "sample") if least == most else f"{least} to {most} samples"

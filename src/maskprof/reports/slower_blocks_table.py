@@ -14,6 +14,8 @@ _TENTH = 0.1
 
 def verdict(comparison: BlockComparison) -> str:
     """Which blocks changed: `Block 7 is 2.1 % slower in decode (1.4 to 2.8 %).`"""
+    if all(change.interval is None for change in comparison.changes):
+        return "Whether a block changed cannot be told: these traces are too few or too short."
     if not comparison.clear:
         return "No block changed by more than chance can explain."
     sentences = [_sentence(change) for change in comparison.clear[:_NAMED]]
@@ -100,10 +102,17 @@ def comparison_table(comparison: BlockComparison) -> Table:
         ),
         notes=(
             "Change: beside the other blocks of the same step, so that a slower machine is none; trace by trace.",
-            f"Finds: how much slower a block has to be to be found {often} of the time.",
-            f"Intervals leave room for {asked} questions at once: 95 % of such tables have no wrong one.",
+            *(_notes_on_intervals(often, asked) if asked else ()),
         ),
         strong_rows=frozenset(row for row, change in enumerate(changes) if change.is_clear),
+    )
+
+
+def _notes_on_intervals(often: str, asked: int) -> tuple[str, str]:
+    room = "1 question" if asked == 1 else f"{asked} questions at once"
+    return (
+        f"Finds: how much slower a block has to be to be found {often} of the time.",
+        f"Intervals leave room for {room}: 95 % of such tables have no wrong one.",
     )
 
 

@@ -232,3 +232,47 @@ def test_empty_traces():
     one = OperatorTime(name="a", count=1, total_us=1.0, self_us=1.0, device_us=0.0, kernel_count=0)
     some = replace(empty, whole=replace(empty.whole, operators=(one,)))
     assert statuses(diff(empty, some).operators) == {"a": "added"}
+
+
+def test_blocks_of_one_side_alone_are_counted_by_themselves_and_not_as_all():
+    deep, shallow = gpu_summary(6, 6), gpu_summary(4, 4)
+    unknown = [
+        replace(
+            side,
+            blocks=replace(
+                side.blocks,
+                phases=tuple(
+                    replace(phase, blocks=tuple(replace(block, active=None) for block in phase.blocks))
+                    for phase in side.blocks.phases
+                ),
+            ),
+        )
+        for side in (deep, shallow)
+    ]
+    there, back = " ".join(diff(*unknown).headline), " ".join(diff(*unknown[::-1]).headline)
+    assert "Only A has blocks 4 and 5: " in there
+    assert "Only B has blocks 4 and 5: " in back
+    for words in (there, back):
+        assert "Blocks that run in both take in B " in words
+        assert "All blocks" not in words
+
+
+def test_a_trace_without_blocks_leaves_out_none():
+    without = replace(FULL, blocks=None)
+    for found in (diff(FULL, without), diff(without, FULL)):
+        assert (found.skipped_only_in_a, found.skipped_only_in_b) == ((), ())
+        assert "leaves out" not in " ".join(found.headline)
+
+
+@pytest.mark.parametrize(
+    ("us", "words"),
+    [(25.0, "75 % less than"), (0.05, "99.9 % less than"), (900.0, "800 % more than"), (1470.0, "15 times")],
+)
+def test_how_much_longer_a_side_takes(us, words):
+    found = diff(with_kernels(a=(1, 100.0)), with_kernels(a=(1, 100.0)))
+    assert "the same as" in found.headline[0]
+    one, other = (
+        replace(FULL, whole=replace(FULL.whole, device=replace(FULL.whole.device, busy_us=busy)), blocks=None)
+        for busy in (100.0, us)
+    )
+    assert words in diff(one, other).headline[0]

@@ -112,4 +112,4 @@ def test_traces_of_others_have_no_blocks_to_compare(tmp_path, capsys):
     out, err = capsys.readouterr()
     assert out == ""
     assert err.count("\n") == 1
-    assert err.startswith("maskprof: the traces have no ")
+    assert err.startswith(f"maskprof: {path} has no turns of active blocks: ")
