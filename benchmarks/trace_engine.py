@@ -227,13 +227,15 @@ def verdicts(files: Sequence[Measured]) -> list[str]:
 def growth(grown: Sequence[Measured]) -> list[str]:
     if len(grown) < 2:
         return []
-    small, large = grown[0], grown[-1]
+    small, large = grown[-2], grown[-1]
     more = statistics.median(large.peak_mb["maskprof"]) - statistics.median(small.peak_mb["maskprof"])
     per_gb = more / (large.text_mb - small.text_mb) * 1000
-    return [
-        "",
-        f"Peak memory of the command grows by {per_gb:.0f} MB per GB of text, in the generated traces.",
-    ]
+    sentence = (
+        f"From {small.text_mb:.0f} to {large.text_mb:.0f} MB of text, peak memory of the command grows by "
+        f"{per_gb:.0f} MB per GB. What is as long as the trace is in temporary files; of their pages, those in "
+        "use at the same time count."
+    )
+    return ["", sentence]
 
 
 def page(real: Sequence[Measured], grown: Sequence[Measured], args: argparse.Namespace) -> str:
@@ -300,7 +302,9 @@ def arguments() -> argparse.Namespace:
     )
     parser.add_argument("files", type=Path, nargs="*", help="real traces; none: those in MASKPROF_TRACES")
     parser.add_argument("--output", type=Path, help="also write the page to this file")
-    parser.add_argument("--sizes", type=float, nargs="*", default=[10, 100, 1000], help="MB, to generate")
+    parser.add_argument(
+        "--sizes", type=float, nargs="*", default=[10, 100, 1000, 4000], help="MB, to generate"
+    )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument(
         "--large_mb", type=float, default=50, help="larger files have other numbers of rounds"
@@ -308,6 +312,12 @@ def arguments() -> argparse.Namespace:
     parser.add_argument("--large_rounds", type=int, default=3)
     parser.add_argument(
         "--peers_up_to_mb", type=float, default=200, help="HTA and orjson read no larger ones"
+    )
+    parser.add_argument(
+        "--bare_up_to_mb",
+        type=float,
+        default=2000,
+        help="bare decode, which holds all objects, no larger ones",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--quick", action="store_true", help="a smoke test: its figures say nothing")
@@ -332,7 +342,9 @@ def main() -> None:
     def measured(path: Path) -> Measured:
         text_mb = text_bytes(str(path)) / MB
         peers = [peer for peer in ("hta", "orjson") if find_spec(peer) and text_mb <= args.peers_up_to_mb]
-        readers = [reader for reader in READERS if reader in ("maskprof", "bare", *peers)]
+        if text_mb <= args.bare_up_to_mb:
+            peers.append("bare")
+        readers = [reader for reader in READERS if reader in ("maskprof", *peers)]
         return measure(path, text_mb, readers, args.large_rounds if text_mb > args.large_mb else args.rounds)
 
     real = [measured(path) for path in args.files]

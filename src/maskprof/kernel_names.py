@@ -9,6 +9,8 @@ import re
 from collections.abc import Sequence
 from functools import lru_cache
 
+from maskprof.terminal_cells import cells, cut_end, cut_middle
+
 # Templates that run a functor given to them: it, not they, says what the kernel does.
 _WRAPPERS = frozenset({
     "Kernel", "Kernel2", "kernel", "kentry", "device_kernel",
@@ -47,16 +49,8 @@ _MOST_WRAPPED = 8
 _MOST_KEPT = 1024
 
 
-def cut_middle(text: str, width: int) -> str:
-    """At most `width` characters; what goes is taken from the middle, since both ends of a name tell."""
-    if len(text) <= width:
-        return text
-    tail = (width - 1) // 2
-    return f"{text[: width - 1 - tail]}…{text[len(text) - tail :]}"
-
-
 def short_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """A short form of each name, at most `width` characters; different names get different short forms.
+    """A short form of each name, at most `width` cells wide; different names get different short forms.
 
     Where the essence of two is the same, what they differ in is added; where even that does not show in the
     width, a number.
@@ -101,9 +95,9 @@ def _with_difference(name: str, core: str, words: dict[str, dict[str, None]], wi
     if not chosen:
         return core
     difference = " ".join(chosen)
-    room = max(_LEAST_CORE, width - min(len(core), width // 2) - 3)
+    room = max(_LEAST_CORE, width - min(cells(core), width // 2) - 3)
     difference = cut_middle(difference, room)
-    return f"{_fit(core, max(_LEAST_CORE, width - len(difference) - 3))} [{difference}]"
+    return f"{_fit(core, max(_LEAST_CORE, width - cells(difference) - 3))} [{difference}]"
 
 
 @lru_cache(maxsize=_MOST_KEPT)
@@ -117,10 +111,10 @@ def _words(name: str) -> tuple[str, ...]:
 
 def _fit(text: str, width: int) -> str:
     """C++ loses its end, where arguments stand; other names their middle."""
-    if len(text) <= width or width < _LEAST_CORE:
+    if width < _LEAST_CORE:
         return cut_middle(text, width)
     opened = -1 if _COPY.match(text) else text.find("<")
-    return f"{text[: width - 1]}…" if 0 < opened < width - 2 else cut_middle(text, width)
+    return cut_end(text, width) if 0 < opened < width - 2 else cut_middle(text, width)
 
 
 @lru_cache(maxsize=_MOST_KEPT)

@@ -34,6 +34,7 @@ from maskprof.reports.plots.traces import diff_plots, trace_plots
 from maskprof.reports.tables import latency_table
 from maskprof.reports.trace_tables import DEFAULT_TOP, block_tables, other_tables, time_tables
 from maskprof.reports.trace_tables import subject as trace_subject
+from maskprof.results.outputs import write_output
 from maskprof.results.schema import RunResult
 from maskprof.results.store import ResultStore
 from maskprof.results.trace_comparison import TraceDiff
@@ -57,14 +58,14 @@ class Picture:
         """Write the plot as `.svg` or `.png`, by the name's ending.
 
         Raises:
-            ConfigError: the name ends in neither.
+            ConfigError: the name ends in neither, or the file cannot be written.
         """
         target = Path(path)
         kind = target.suffix.lower()
         if kind == ".svg":
-            target.write_bytes(image_bytes(self.plot, "svg"))
+            write_output(target, image_bytes(self.plot, "svg"))
         elif kind == ".png":
-            target.write_bytes(image_bytes(self.plot, "png"))
+            write_output(target, image_bytes(self.plot, "png"))
         else:
             raise ConfigError(f"{target} ends in neither .svg nor .png, the two that a plot can be saved as")
 

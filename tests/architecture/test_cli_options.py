@@ -129,3 +129,56 @@ def test_the_flags_of_what_reads_traces_are_exactly_these(command, flags, positi
     given = parser.parse_args(["t.json"] * len(positional))
     assert (given.top, given.json, given.csv, given.markdown, given.within) == (10, None, None, None, None)
     assert parser.parse_args([*["t.json"] * len(positional), "--max-text-bytes", "5"]).max_text_bytes == 5
+
+
+OUTPUTS = {
+    "analyze": {"--json", "--csv", "--markdown", "--top"},
+    "diff": {"--json", "--csv", "--markdown", "--top"},
+    "compare": {"--json", "--csv", "--markdown"},
+    "report": {"--json", "--csv", "--markdown", "--html", "--svg", "--png"},
+    "models": {"--json", "--markdown"},
+    "doctor": {"--json"},
+}
+
+
+def parser_of(command):
+    parser = CommandParser(prog=f"maskprof {command}")
+    import_module(f"maskprof.cli.{command}").add_arguments(parser)
+    return parser
+
+
+@pytest.mark.parametrize("command", OUTPUTS)
+def test_outputs_are_named_alike_in_every_command(command):
+    parser = parser_of(command)
+    flags = shown_flags(parser)
+    assert OUTPUTS[command] == flags & {flag for flags in OUTPUTS.values() for flag in flags}
+    shapes = {option: action.nargs for action in parser._actions for option in action.option_strings}
+    assert {shapes[flag] for flag in ("--json", "--markdown") if flag in flags} == {"?"}
+
+
+@pytest.mark.parametrize(
+    ("command", "words", "given"),
+    [
+        ("compare", ["a", "b", "--json"], {"json": "-"}),
+        ("compare", ["--json", "a", "b"], {"json": "-"}),
+        ("compare", ["a", "--json", "b"], {"json": "-"}),
+        ("compare", ["a", "b", "--json", "out"], {"json": "out"}),
+        ("compare", ["a", "--json", "out", "b"], {"json": "out"}),
+        ("compare", ["--json=out", "a", "b"], {"json": "out"}),
+        ("compare", ["--csv", "d", "--json", "a", "b", "--markdown", "m"], {"json": "-", "csv": "d", "markdown": "m"}),
+        ("compare", ["--json", "-", "a", "b"], {"json": "-"}),
+        ("analyze", ["--json", "a"], {"json": "-"}),
+        ("analyze", ["--json", "out", "a"], {"json": "out"}),
+        ("analyze", ["a", "--json", "--markdown", "m"], {"json": "-", "markdown": "m"}),
+        ("models", ["--json"], {"json": "-"}),
+        ("models", ["--check", "llama", "gpt2", "--json"], {"json": "-", "check": ["llama", "gpt2"]}),
+        ("doctor", ["--json", "out"], {"json": "out"}),
+    ],
+)  # fmt: skip
+def test_a_word_is_a_file_only_where_enough_are_left_for_the_arguments(command, words, given):
+    args = vars(parser_of(command).parse_args(words))
+    assert {name: args[name] for name in given} == given
+    if command == "compare":
+        assert (str(args["before"]), str(args["after"])) == ("a", "b")
+    if command == "analyze":
+        assert args["traces"] == ["a"]

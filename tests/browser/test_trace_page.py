@@ -114,3 +114,24 @@ def test_a_served_trace(recorded_run, offline_page):
         found = imported(offline_page.page)
         offline_page.check()
     assert found.slices["block.04.skipped", "user_annotation"] == 5
+
+
+@pytest.mark.parametrize(
+    "form", ["NaN", "UTF-16", "text behind", "null event", "number for a name", "two members"]
+)
+def test_what_browsers_do_not_read_as_it_is(page_of, tmp_path, form):
+    text = TraceBuilder().kernel("gemm", 10, 5, 1).op("aten::mul", 1, 3).text()
+    forms = {
+        "NaN": text.replace('"args": {', '"args": {"occupancy": NaN, ').encode(),
+        "UTF-16": text.encode("utf-16"),
+        "text behind": (text + text).encode(),
+        "null event": text.replace('"traceEvents": [', '"traceEvents": [null, ').encode(),
+        "number for a name": text.replace('"aten::mul"', "5").encode(),
+        "two members": gzip.compress(text[:40].encode()) + gzip.compress(text[40:].encode()),
+    }
+    assert forms[form] != text.encode()
+    (tmp_path / "t.json").write_bytes(forms[form])
+    found = imported(page_of(tmp_path / "t.json"))
+    operator = "5" if form == "number for a name" else "aten::mul"
+    assert dict(found.slices) == {("gemm", "kernel"): 1, (operator, "cpu_op"): 1}
+    assert found.warnings == []

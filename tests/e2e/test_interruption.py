@@ -11,6 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import (
+    RESULT,
     Finished,
     environment,
     maskprof,
@@ -177,3 +178,72 @@ def test_going_on_with_other_settings_is_refused(story, call, llama, change, nam
     assert named in sentence
     assert in_result(read_result(story.cwd / "out")) == in_result(story.end.result)
     assert len(read_journal(story.cwd / "out")) == len(story.end.journal)
+
+
+def long_warm_up(llama, *more):
+    return (
+        *("run", "--model_path", llama, "--output_dir", "out", "--num_samples", 4, "--no_trace"),
+        *("--closure_samples", 1, "--num_warmup", 100_000, *more),
+    )
+
+
+def test_in_the_warm_up_there_is_nothing_to_keep(tmp_path, llama):
+    said = interrupted_when((tmp_path / "out" / "journal.jsonl").is_file, *long_warm_up(llama), cwd=tmp_path)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.splitlines()[-1] == (
+        "maskprof: interrupted before the first sample, while loading or warming up: nothing was measured yet, there "
+        "is nothing to keep, and the same command begins again"
+    )
+    assert not (tmp_path / "out" / RESULT).exists()
+
+
+def test_in_the_warm_up_of_another_run_what_was_there_is_kept(tmp_path, llama):
+    short = (
+        "run",
+        "--model_path",
+        llama,
+        "--output_dir",
+        "out",
+        "--num_samples",
+        2,
+        "--no_trace",
+        "--num_warmup",
+        1,
+    )
+    assert maskprof(*short, "--closure_samples", 1, cwd=tmp_path).code == 0
+    before = read_result(tmp_path / "out")
+    kept = tmp_path / "out" / "journal.old.jsonl"
+    said = interrupted_when(kept.is_file, *long_warm_up(llama), cwd=tmp_path)
+    assert (said.code, said.out) == (130, "")
+    assert said.err.splitlines()[-1].endswith(
+        "nothing was measured yet, what an earlier run measured is kept in out, and the same command begins again"
+    )
+    assert read_result(tmp_path / "out") == before
+
+
+def test_while_loading_what_is_gone_on_with_stays(tmp_path, llama):
+    words = (
+        "run",
+        "--model_path",
+        llama,
+        "--output_dir",
+        "out",
+        "--num_samples",
+        2,
+        "--no_trace",
+        "--num_warmup",
+        1,
+    )
+    words = (*words, "--closure_samples", 1)
+    assert maskprof(*words, cwd=tmp_path).code == 0
+    journal = (tmp_path / "out" / "journal.jsonl").read_bytes()
+    begun = time.monotonic()
+    said = interrupted_when(lambda: time.monotonic() > begun + 1.5, *words, "--resume", cwd=tmp_path)
+    if said.code == 0:
+        pytest.skip("the machine loaded the model before it could be interrupted")
+    assert (said.code, said.out) == (130, "")
+    assert said.err.splitlines()[-1] == (
+        "maskprof: interrupted before another sample was taken: the 11 samples of before stay in out/journal.jsonl, "
+        "and the same command goes on with them"
+    )
+    assert (tmp_path / "out" / "journal.jsonl").read_bytes() == journal

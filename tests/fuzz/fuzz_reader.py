@@ -83,7 +83,7 @@ def _sound_rows(content: bytes) -> list[tuple[str, int, int]] | None:
     complete = [event for event in events if event["ph"] == "X"]
     if any(not _is_time(t) for event in complete for t in (event.get("ts"), event.get("dur", 0))):
         return None
-    rows = [(event.get("name", ""), _ns(event["ts"]), _ns(event.get("dur", 0))) for event in complete]
+    rows = [(event.get("name", ""), _ns(event["ts"]), max(0, _ns(event.get("dur", 0)))) for event in complete]
     return rows if rows or isinstance(value, dict) else None
 
 

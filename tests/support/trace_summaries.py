@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 
+from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import (
     BlockPhase,
     Blocks,
@@ -17,7 +18,6 @@ from maskprof.results.trace_summary import (
     RangeTime,
     Roofline,
     RooflineRow,
-    TraceAccount,
     TraceFacts,
     TraceSummary,
 )

@@ -2,7 +2,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from maskprof.kernel_names import cut_middle, short_names
+from maskprof.kernel_names import short_names
+from maskprof.terminal_cells import cut_middle
 
 NATIVE = "void at::native::"
 BFLOAT = "c10::BFloat16"

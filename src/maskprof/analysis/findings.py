@@ -3,17 +3,19 @@
 Nothing is said that the figures beside it do not show: where a trace cannot tell, the sentence says so.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+from maskprof.analysis.finding_words import count, percent, short, time, words
+from maskprof.analysis.findings_of_host import of_host_alone
 from maskprof.analysis.longest_gap import LongestGap
-from maskprof.kernel_names import short_names
+from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import (
     Blocks,
     Breakdown,
+    DeviceShare,
     DeviceTime,
-    OperatorTime,
+    RangeTime,
     Roofline,
-    TraceAccount,
     TraceFacts,
 )
 
@@ -38,33 +40,13 @@ _MOVING = frozenset(
 
 _COMPUTING = frozenset(("gemm", "attention", "moe", "conv"))
 
-_WORDS = {
-    "gemm": "matrix products",
-    "moe": "mixtures of experts",
-    "conv": "convolutions",
-    "norm": "norms",
-    "kv_cache": "the KV cache",
-    "embedding": "embedding and indexing",
-    "quantise": "quantising",
-    "reduction": "reductions",
-    "sort": "sorting and scans",
-    "fused": "fused kernels",
-    "compiled": "compiled graphs",
-    "elementwise": "elementwise kernels",
-    "copy": "copies",
-    "memset": "memsets",
-    "recurrent": "recurrent kernels",
-    "optimizer": "the optimizer",
-    "rope": "rotary embedding",
-    "other": "unclassified kernels",
-}
 _BOUNDS = {"compute": "arithmetic", "memory": "memory"}
 _MOST = 0.5
+_SEVERAL = 2
 _WORTH_SAYING = 0.05
 _UNCLASSIFIED_PCT = 3.0
 _LISTED = 3
 _TOP = 0.25
-_LONGEST_NAME = 72
 
 
 def headline(
@@ -75,17 +57,22 @@ def headline(
     gap: LongestGap | None = None,
     blocks: Blocks | None = None,
     roofline: Roofline | None = None,
+    devices: Sequence[DeviceShare] = (),
+    scope: RangeTime | None = None,
 ) -> tuple[str, ...]:
     """A few sentences on one trace, the verdict first.
 
-    `gap` is the device's longest idle time, where the whole trace is looked at.
+    `gap` is the device's longest idle time, where the whole trace is looked at; otherwise `scope` is the range that
+    `whole` is of. `devices` is how much each device works.
     """
     device = whole.device
+    aside = tuple(_by_other_threads(scope))
     if device is None or device.span_us <= 0:
-        sentences = _host_alone(facts, whole, account)
+        sentences = [*aside, *of_host_alone(facts, whole, account, scope)]
     else:
         sentences = [
-            _verdict(facts, whole, device),
+            *aside,
+            _verdict(facts, whole, device, devices, partial=_is_mostly_elsewhere(scope)),
             *_longest(device, gap),
             *_launching(whole, device),
             *_work(whole, device),
@@ -93,19 +80,41 @@ def headline(
             *_observer(facts, device),
             *_graphs(account),
         ]
-    return (*sentences, *_skipped(blocks), *_reservations(account))
+    return (*sentences, *_skipped(blocks), *_reservations(account, scope))
 
 
-def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
+def _by_other_threads(scope: RangeTime | None) -> Iterable[str]:
+    """What the figures of a range, which are of its own thread, leave out of the time in which it is open."""
+    if scope is None or not scope.elsewhere_kernel_count:
+        return
+    if scope.elsewhere_device_us < _WORTH_SAYING * (scope.device_us + scope.elsewhere_device_us):
+        return
+    others = f"{count(scope.elsewhere_kernel_count, 'kernel')} of {time(scope.elsewhere_device_us)}"
+    own = f"{scope.kernel_count} of {time(scope.device_us)}" if scope.kernel_count else "none"
+    hint = ", as a backward pass has a thread of its own" if _is_mostly_elsewhere(scope) else ""
+    yield (
+        f"While {scope.name} was open, other threads launched {others} and its own thread {own}{hint}: "
+        "the figures are of its own thread alone."
+    )
+
+
+def _is_mostly_elsewhere(scope: RangeTime | None) -> bool:
+    return scope is not None and scope.elsewhere_device_us >= max(scope.device_us, 1e-3)
+
+
+def _verdict(
+    facts: TraceFacts, whole: Breakdown, device: DeviceTime, devices: Sequence[DeviceShare], *, partial: bool
+) -> str:
     span = device.span_us
     parts = _parts(device)
     bound, most = max(parts.items(), key=lambda part: part[1])
-    devices = _devices(facts)
-    works = f"{devices} {_verb(facts, 'work')} {_percent(device.busy_us, span)} of {_time(span)}"
+    works = (
+        f"{_subject(facts, devices)} {percent(device.busy_us, span)} of {time(span)}{_each(device, devices)}"
+    )
     if device.elsewhere_us:
-        works += f" on this and {_percent(device.elsewhere_us, span)} on what was launched outside of it"
-    alone = f"{_percent(device.exposed_communication_us, span)} with nothing but communication"
-    waits = f"waiting {_percent(device.idle_launch_us, span)} for the host's next launch"
+        works += f" on this and {percent(device.elsewhere_us, span)} on what was launched outside of it"
+    alone = f"{percent(device.exposed_communication_us, span)} with nothing but communication"
+    waits = f"waiting {percent(device.idle_launch_us, span)} for the host's next launch"
     lead = {
         "work": f"Bound by the device's own work{_most_of(whole)}",
         "communication": "Bound by communication",
@@ -115,16 +124,18 @@ def _verdict(facts: TraceFacts, whole: Breakdown, device: DeviceTime) -> str:
     }[bound]
     if most < _MOST * span:
         lead = "Bound by no single thing"
+    if partial:
+        lead = "Of what its own thread launched"
     told = [works]
     if device.exposed_communication_us >= _WORTH_SAYING * span:
         told.append(alone)
     if device.idle_launch_us >= _WORTH_SAYING * span:
         told.append(waits)
     if device.idle_gap_us >= _WORTH_SAYING * span:
-        told.append(f"idle {_percent(device.idle_gap_us, span)} although the next event was launched")
+        told.append(f"idle {percent(device.idle_gap_us, span)} although the next event was launched")
     if device.idle_other_us >= _WORTH_SAYING * span:
         told.append(
-            f"idle {_percent(device.idle_other_us, span)} before events whose launch is not in the trace"
+            f"idle {percent(device.idle_other_us, span)} before events whose launch is not in the trace"
         )
     return f"{lead}: {', '.join(told)}."
 
@@ -154,7 +165,7 @@ def _longest(device: DeviceTime, gap: LongestGap | None) -> Iterable[str]:
     why = "whose launch is not in the trace"
     if gap.launch_us is not None and gap.call_us is not None:
         if gap.call_us >= _MOST * gap.us:
-            why = f"whose launch call alone took {_time(gap.call_us)}"
+            why = f"whose launch call alone took {time(gap.call_us)}"
         elif gap.launch_us >= _MOST * gap.us:
             why = "which the host launched late"
         else:
@@ -162,8 +173,8 @@ def _longest(device: DeviceTime, gap: LongestGap | None) -> Iterable[str]:
                 "which had been launched: it waited for another stream or for something outside of the trace"
             )
     yield (
-        f"One gap of {_time(gap.us)} is {_percent(gap.us, idle)} of the idle time: before {_short(gap.before)}, "
-        f"{why}; without it the device would work {_percent(rest, 1)} of the time."
+        f"One gap of {time(gap.us)} is {percent(gap.us, idle)} of the idle time: before {short(gap.before)}, "
+        f"{why}; without it the device would work {percent(rest, 1)} of the time."
     )
 
 
@@ -174,29 +185,29 @@ def _launching(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
     kernel = device.kernel_time_us / device.kernel_count
     if device.idle_launch_us >= max(_parts(device).values()):
         yield (
-            f"A kernel takes {_time(kernel)} on average and launches come {_time(device.span_us / launches.count)} "
+            f"A kernel takes {time(kernel)} on average and launches come {time(device.span_us / launches.count)} "
             f"apart; on average {launches.mean_queue_depth:.1f} events are queued before one."
         )
     elif launches.mean_queue_depth >= 1 and not _idles(device):
         yield (
-            f"The host runs ahead: a launch finds {_count(round(launches.mean_queue_depth), 'event')} queued on "
-            f"average and its work starts after {_time(launches.median_delay_us)} (median)."
+            f"The host runs ahead: a launch finds {count(round(launches.mean_queue_depth), 'event')} queued on "
+            f"average and its work starts after {time(launches.median_delay_us)} (median)."
         )
 
 
 def _work(whole: Breakdown, device: DeviceTime) -> Iterable[str]:
     listed = [c for c in whole.categories if c.share >= _WORTH_SAYING][:_LISTED]
     if listed:
-        parts = ", ".join(f"{_words(c.category)} {_percent(c.share, 1)}" for c in listed)
+        parts = ", ".join(f"{words(c.category)} {percent(c.share, 1)}" for c in listed)
         yield f"Of the device's work, {parts}."
     top = next(iter(whole.kernels), None)
     if top is not None and top.share >= _TOP and top.category not in {"elementwise", "communication"}:
-        yield f"{_short(top.name)} takes {_percent(top.share, 1)} of the kernels' time."
+        yield f"{short(top.name)} takes {percent(top.share, 1)} of the kernels' time."
     moving = _share_in(whole, _MOVING)
     if moving >= _MOST and not _idles(device):
         aside = ", communication aside," if device.communication_us else ""
         yield (
-            f"{_percent(moving, 1)} of the kernels' time{aside} is in kernels that do little arithmetic for "
+            f"{percent(moving, 1)} of the kernels' time{aside} is in kernels that do little arithmetic for "
             "what they read and write: memory bounds them."
         )
 
@@ -222,11 +233,11 @@ def _skipped(blocks: Blocks | None) -> Iterable[str]:
         skipped = [block for block in phase.blocks if block.active is False]
         if not skipped:
             continue
-        costs = [f"{_time(sum(block.host_us or 0.0 for block in skipped))} of the host"]
+        costs = [f"{time(sum(block.host_us or 0.0 for block in skipped))} of the host"]
         if phase.device_us is not None:
             spent = sum((block.device_us or 0.0) + block.copy_us for block in skipped)
             bubble = sum(block.bubble_us or 0.0 for block in skipped)
-            costs += [f"{_time(spent)} of the device", f"{_time(bubble)} in which it waits"]
+            costs += [f"{time(spent)} of the device", f"{time(bubble)} in which it waits"]
         where = "" if phase.phase == "all" else f" of {phase.phase}"
         yield (
             f"The {len(skipped)} skipped of {len(phase.blocks)} blocks still take, in each step{where}, "
@@ -248,9 +259,9 @@ def _against_peaks(roofline: Roofline | None, device: DeviceTime) -> Iterable[st
         return
     top = computing[0]
     reached = f"{top.tflops:.3g} TFLOP/s" if top.bound == "compute" else f"{top.gb_s:.3g} GB/s"
-    share = "" if top.share_of_peak is None else f", {_percent(top.share_of_peak, 1)} of the peak"
+    share = "" if top.share_of_peak is None else f", {percent(top.share_of_peak, 1)} of the peak"
     yield (
-        f"By their shapes, {_BOUNDS[bound]} bounds {_percent(most, covered_us)} of the matrix products' and "
+        f"By their shapes, {_BOUNDS[bound]} bounds {percent(most, covered_us)} of the matrix products' and "
         f"attention's time; {top.operator} reaches {reached}{share}."
     )
 
@@ -268,95 +279,45 @@ def _graphs(account: TraceAccount) -> Iterable[str]:
         )
 
 
-def _host_alone(facts: TraceFacts, whole: Breakdown, account: TraceAccount) -> list[str]:
-    operators = [operator for operator in whole.operators if operator.self_us > 0]
-    total = sum(operator.self_us for operator in operators)
-    if account.truncated:
-        lead = "The file ends before any device event, which profilers write last; of the host it shows this."
-    elif operators:
-        lead = "A trace of the host alone: it holds no work of a device."
-    else:
-        held = _count(facts.events, "event")
-        return [f"The trace holds {held} with a duration, but no operators and no work of a device."]
-    if not total:
-        return [lead]
-    by_category: dict[str, float] = {}
-    for operator in operators:
-        by_category[operator.category] = by_category.get(operator.category, 0.0) + operator.self_us
-    parts = sorted(by_category.items(), key=lambda item: -item[1])
-    busiest = max(operators, key=lambda operator: operator.self_us)
-    sentences = [lead, f"Operators take {_time(total)} by themselves, in a trace of {_time(facts.span_us)}."]
-    if parts[0][0] != "other" and parts[0][1] >= _MOST * total:
-        sentences[-1] = f"Bound by {_words(parts[0][0])}: {sentences[-1][0].lower()}{sentences[-1][1:]}"
-    listed = [
-        f"{_words(c)} {_percent(us, total)}"
-        for c, us in parts
-        if us >= _WORTH_SAYING * total and c != "other"
-    ]
-    if listed:
-        sentences.append(f"Of that, {', '.join(listed[:_LISTED])}.")
-    sentences.append(_operator_fact(busiest, total))
-    return sentences
-
-
-def _operator_fact(operator: OperatorTime, total: float) -> str:
-    return (
-        f"{_short(operator.name)} takes most: {_percent(operator.self_us, total)} in "
-        f"{_count(operator.count, 'call')} of {_time(operator.self_us / operator.count)} each."
-    )
-
-
-def _reservations(account: TraceAccount) -> Iterable[str]:
+def _reservations(account: TraceAccount, scope: RangeTime | None) -> Iterable[str]:
     """What keeps the figures from being the whole truth."""
     unlinked = account.unlinked_before_window + account.unlinked_other
     if unlinked >= _WORTH_SAYING * account.device_events and unlinked:
         when = " before the trace began" if account.unlinked_before_window >= unlinked else ""
         how = f"were launched{when}" if when else "have no launch in the trace"
-        yield (
-            f"{unlinked} of {account.device_events} device events {how}: they count in all figures, and in no range."
-        )
+        where = "count in all figures, and in no range" if scope is None else "are in no figure here"
+        yield f"{unlinked} of {account.device_events} device events {how}: they {where}."
     if account.unclassified_pct >= _UNCLASSIFIED_PCT:
         yield f"{account.unclassified_pct:.1f} % of the kernels' time is in kernels of no known category."
     if account.truncated and account.device_events:
         yield "The file ends before the trace does: what is missing is in no figure."
+    if account.negative_durations:
+        end = "ends before it begins" if account.negative_durations == 1 else "end before they begin"
+        yield f"{count(account.negative_durations, 'event')} {end} by the times in the file: taken as 0 long."
     if account.events_lost:
         be = "is" if account.events_lost == 1 else "are"
-        yield f"{_count(account.events_lost, 'damaged event')} could not be read and {be} in no figure."
+        yield f"{count(account.events_lost, 'damaged event')} could not be read and {be} in no figure."
 
 
-def _devices(facts: TraceFacts) -> str:
-    if not facts.devices:
-        return "the device"
-    names = list(dict.fromkeys(facts.devices))
-    if len(facts.devices) == 1:
-        return f"the {names[0]}" if not names[0].startswith("device ") else names[0]
-    return f"{len(facts.devices)} devices ({', '.join(names)})"
+def _subject(facts: TraceFacts, devices: Sequence[DeviceShare]) -> str:
+    """Who works; of several devices the figure is of the time in which any of them does."""
+    if len(devices) > 1:
+        names = list(dict.fromkeys(facts.devices))
+        return f"at least one of {len(devices)} devices ({', '.join(names)}) works"
+    name = devices[0].name if devices else next(iter(facts.devices), "the device")
+    return f"{name} works" if name.startswith(("device ", "the device")) else f"the {name} works"
 
 
-def _verb(facts: TraceFacts, verb: str) -> str:
-    return verb if len(facts.devices) > 1 else f"{verb}s"
-
-
-def _words(category: str) -> str:
-    return _WORDS.get(category, category)
-
-
-def _short(name: str) -> str:
-    return short_names([name], _LONGEST_NAME)[0]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
-def _percent(part: float, whole: float) -> str:
-    share = 100 * part / whole
-    # Whole percents, but nothing is called all or none that is not.
-    return f"{share:.1f} %" if 0 < share < 1 or 99 <= share < 100 else f"{share:.0f} %"  # noqa: PLR2004
-
-
-def _time(us: float) -> str:
-    for unit, scale in (("s", 1e6), ("ms", 1e3)):
-        if us >= scale:
-            return f"{us / scale:.3g} {unit}"
-    return f"{us:.3g} us"
+def _each(device: DeviceTime, devices: Sequence[DeviceShare]) -> str:
+    """What each of several devices does by itself, and how many do so at a time."""
+    if len(devices) < _SEVERAL:
+        return ""
+    shares = [percent(share.busy_us, device.span_us) for share in devices]
+    if len(devices) <= _LISTED:
+        each = f"{', '.join(shares[:-1])} and {shares[-1]}"
+    else:
+        ordered = sorted(devices, key=lambda share: share.busy_us)
+        least, most = (percent(share.busy_us, device.span_us) for share in (ordered[0], ordered[-1]))
+        each = least if least == most else f"{least} to {most}"
+    at_a_time = sum(share.busy_us for share in devices) / device.busy_us if device.busy_us else 0.0
+    return f" (each by itself {each}; {at_a_time:.1f} at a time on average)"

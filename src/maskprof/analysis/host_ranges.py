@@ -81,16 +81,16 @@ class HostRanges:
 def range_rows(trace: Trace) -> Ints:
     """Rows of the ranges that are reported by name.
 
-    These are all user annotations on the host and our phases, whatever they were written as. Left out: our blocks'
-    ranges and the instrument's, the device's copies of annotations, and frames and modules of Python.
+    These are all user annotations on the host and our own ranges, whatever they were written as. Left out: the
+    device's copies of annotations, and frames and modules of Python.
     """
-    phases, own = _own_names(trace)
+    own = _own_names(trace)
     name, category = trace.events.name, trace.events.category
     operator, annotation = trace.categories_are((OPERATOR,)), trace.categories_are((ANNOTATION,))
 
     def chosen(piece: slice) -> Bools:
         named, kind = name[piece], category[piece]
-        return phases[named] & operator[kind] | annotation[kind] & ~own[named]
+        return own[named] & operator[kind] | annotation[kind]
 
     return positions(len(name), chosen)
 
@@ -223,12 +223,10 @@ def _composed(first: Ints, then: Ints) -> Callable[[slice], Ints]:
     return lambda piece: first[then[piece]]
 
 
-def _own_names(trace: Trace) -> tuple[Bools, Bools]:
-    """By name code: whether it is a phase of ours; whether it is a block's range or the instrument's."""
-    phases = np.zeros(len(trace.names), dtype=np.bool_)
+def _own_names(trace: Trace) -> Bools:
+    """By name code: whether it is a range of ours."""
     own = np.zeros(len(trace.names), dtype=np.bool_)
     for code, name in enumerate(trace.names):
         if name.startswith(("phase.", "block.", "instrument.")):
-            phases[code] = parse_phase(name) is not None
-            own[code] = is_block_or_instrument(name)
-    return phases, own
+            own[code] = parse_phase(name) is not None or is_block_or_instrument(name)
+    return own

@@ -42,14 +42,14 @@ class TraceTurns:
 
 
 def turns_of(trace: Trace) -> TraceTurns:
-    """The turns of a trace's active blocks."""
+    """The turns of a trace's active blocks; without any where it has no ranges of blocks."""
     ranges = find_ranges(trace)
     has_device = bool(trace.in_categories(DEVICE_EVENTS).any())
     base = trace.metadata.get(_BASE)
     began_ns = int(trace.events.ts_ns.min()) if len(trace.events) else 0
     return TraceTurns(
         host=_turns(ranges, ranges.dur_us),
-        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device else None,
+        device=_turns(ranges, _kernel_us(trace, ranges)) if has_device and len(ranges.kind) else None,
         began_ns=began_ns + (base if isinstance(base, int) else 0),
         tells_when=isinstance(base, int),
     )
@@ -96,7 +96,8 @@ def compare_turns(
     ]
     if not phases:
         raise TraceError(
-            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare"
+            f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare: "
+            "it takes traces with ranges around blocks, as `maskprof run` writes them"
         )
     questions = sum(len(phase.blocks) for phase in phases if tells_a_spread(phase))
     # Where nothing tells a spread there are no intervals; else a phase has at least so many blocks.

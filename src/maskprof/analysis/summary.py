@@ -182,11 +182,10 @@ def _fit(
     depths = [configuration.num_active_blocks for configuration, _ in points]
     if len(set(depths)) < 2:  # noqa: PLR2004 - two points make a line
         return None
-    line = stats.fit_line(
-        depths,
-        [statistics.p50 for _, statistics in points],
-        errors(phase, [configuration for configuration, _ in points]),
-    )
+    medians = [statistics.p50 for _, statistics in points]
+    off_together = errors(phase, [configuration for configuration, _ in points])
+    line = stats.fit_line(depths, medians, off_together)
+    on_line = stats.least_squares([(1.0, depth) for depth in depths], medians, off_together)
     return Fit(
         phase=phase,
         variant=variant,
@@ -200,17 +199,24 @@ def _fit(
         departures=tuple(
             (configuration.name, statistics.p50 - expected)
             for configuration, statistics in points
-            if departs(statistics, expected := line.intercept + line.slope * configuration.num_active_blocks)
+            for expected, interval in [on_line.combination((1.0, configuration.num_active_blocks))]
+            # Without errors the interval comes from the departures themselves.
+            if departs(statistics, expected, interval if off_together else None)
         ),
     )
 
 
-def departs(statistics: Statistics, expected: float) -> bool:
-    """Whether the line passes outside the configuration's own interval and by more than a small share."""
-    interval = statistics.median_ci95
-    if interval is not None and interval[0] <= expected <= interval[1]:
+def departs(statistics: Statistics, expected: float, line_ci95: tuple[float, float] | None = None) -> bool:
+    """Whether line and median pass each other by more than their intervals and a small share.
+
+    Without an interval of the median it cannot be told.
+    """
+    own = statistics.median_ci95
+    if own is None:
         return False
-    return abs(statistics.p50 - expected) > _DEPARTURE_SHARE * abs(expected)
+    lower, upper = line_ci95 or (expected, expected)
+    apart = lower > own[1] or upper < own[0]
+    return apart and abs(statistics.p50 - expected) > _DEPARTURE_SHARE * abs(expected)
 
 
 def _statistics(values: Sequence[float]) -> Statistics:

@@ -4,15 +4,17 @@ import numpy as np
 
 from maskprof.analysis.device_work import DeviceWork
 from maskprof.analysis.evidence import Evidence
-from maskprof.results.trace_summary import Breakdown, TraceAccount
+from maskprof.results.trace_account import TraceAccount
+from maskprof.results.trace_summary import Breakdown
 from maskprof.traces.columns import Bools
 from maskprof.traces.pieces import slices
 
 
-def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
+def trace_account(evidence: Evidence, whole: Breakdown, *, repeated_ids: int) -> TraceAccount:
     """Count what is linked to a launch, what is not and why, and what fell in no category.
 
     `whole` is what the report shows; where that is only a part of the trace, a note says how much is outside.
+    `repeated_ids` are of several launch calls.
     """
     work = evidence.work
     linked = work.call >= 0
@@ -36,10 +38,12 @@ def trace_account(evidence: Evidence, whole: Breakdown) -> TraceAccount:
         events_other=read.other,
         events_lost=read.lost,
         unpaired=read.unpaired,
+        negative_durations=read.negative_durations,
         device_events=len(work),
         linked=int(linked.sum()),
         unlinked_before_window=int(before.sum()),
         unlinked_other=int((~linked & ~before).sum()),
+        repeated_ids=repeated_ids,
         from_graphs=int(events_per_call[events_per_call > 1].sum()),
         unclassified_count=sum(kernel.count for kernel in unclassified),
         unclassified_us=unclassified_us,

@@ -19,7 +19,7 @@ def trace_facts(trace: Trace, work: DeviceWork) -> TraceFacts:
         path=trace.path,
         events=trace.account.with_duration,
         span_us=_span_ns(trace) / 1000,
-        devices=_devices(trace, work),
+        devices=tuple(device_names(trace, work).values()),
         ranks=() if trace.rank is None else (trace.rank,),
         world_size=trace.world_size,
         shapes=bool(trace.inputs),
@@ -45,22 +45,26 @@ def _span_ns(trace: Trace) -> int:
     return max(ends) - min(starts) if starts else 0
 
 
-def _devices(trace: Trace, work: DeviceWork) -> tuple[str, ...]:
-    """The names of the devices that did something, by their numbers.
+def device_names(trace: Trace, work: DeviceWork) -> dict[int, str]:
+    """The names of the devices that did something, by the codes of their numbers, and in the order of these.
 
     AMD's numbers need not be those of the listed properties; where all listed are of one name, it is that.
     """
     codes: set[int] = set()
     for piece in slices(len(work)):
         codes.update(np.unique(trace.events.pid[work.rows[piece]]).tolist())
-    used = [trace.pids[code] for code in sorted(codes)]
+    used = {trace.pids[code]: code for code in codes}
     listed = _listed_names(trace.metadata.get("deviceProperties"))
     names = set(listed.values())
     only = names.pop() if len(names) == 1 else None
-    return tuple(
-        listed.get(device) or only or f"device {device}"
+    return {
+        used[device]: listed.get(device) or only or _unlisted(device)
         for device in sorted(used, key=lambda device: (isinstance(device, str), device))
-    )
+    }
+
+
+def _unlisted(device: int | str) -> str:
+    return "device without a number" if device == -1 else f"device {device}"
 
 
 def _listed_names(properties: Any) -> dict[Any, str]:

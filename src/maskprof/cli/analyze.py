@@ -2,15 +2,11 @@
 
 import argparse
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from maskprof.cli.trace_options import (
-    Outputs,
-    add_output_flags,
-    add_reading_flags,
-    outputs_of,
-    reading_options,
-)
+from maskprof.cli.outputs import Outputs, add_output_flags, outputs_of
+from maskprof.cli.trace_options import TRACES, add_reading_flags, reading_options
 from maskprof.errors import TraceError
 from maskprof.reports.escapes import visible
 
@@ -40,7 +36,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="what the device can do at most, where it is not known or known otherwise: bf16=989,gb_s=3350, or the "
         "name of a device such as MI300X",
     )
-    add_output_flags(parser)
+    add_output_flags(parser, top=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -57,7 +53,6 @@ def run(args: argparse.Namespace) -> int:
     from maskprof.analysis.ranks import compare_ranks  # noqa: PLC0415
     from maskprof.traces.reader import STDIN, find_traces  # noqa: PLC0415
 
-    outputs = outputs_of(args, args.traces)
     peaks = _peaks(args.peaks)
     found: list[TraceSummary] = []
     errors: list[TraceError] = []
@@ -67,6 +62,7 @@ def run(args: argparse.Namespace) -> int:
             paths += [given] if given == STDIN else [str(path) for path in find_traces(given)]
         except TraceError as error:
             errors.append(error)
+    outputs = outputs_of(args, {TRACES: [Path(path) for path in paths if path != STDIN]})
     # One at a time: the columns of a trace are not kept longer than its analysis needs them.
     for path in dict.fromkeys(paths):
         try:

@@ -1,9 +1,11 @@
 """`maskprof diff`: what changed from one profiler trace to another."""
 
 import argparse
+from pathlib import Path
 from typing import TYPE_CHECKING
 
-from maskprof.cli.trace_options import add_output_flags, add_reading_flags, outputs_of, reading_options
+from maskprof.cli.outputs import add_output_flags, outputs_of
+from maskprof.cli.trace_options import TRACES, add_reading_flags, reading_options
 from maskprof.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -28,7 +30,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=_DEFAULT_PERCENT,
         help=f"times less than this apart, or less than 1 us, count as the same [{_DEFAULT_PERCENT:g}]",
     )
-    add_output_flags(parser)
+    add_output_flags(parser, top=True)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -43,13 +45,14 @@ def run(args: argparse.Namespace) -> int:
     """
     # Imported here: numpy is not needed to say which flags there are.
     from maskprof.analysis.trace_diff import Threshold, diff  # noqa: PLC0415
+    from maskprof.traces.reader import STDIN  # noqa: PLC0415
 
-    if args.a == args.b == "-":
+    if args.a == args.b == STDIN:
         raise ConfigError("A and B cannot both be stdin: give one of them as a file")
-    outputs = outputs_of(args, [args.a, args.b])
-    found = diff(
-        _summary(args.a, args), _summary(args.b, args), threshold=Threshold(relative=args.threshold / 100)
-    )
+    paths = [_path(given) for given in (args.a, args.b)]
+    outputs = outputs_of(args, {TRACES: [Path(path) for path in paths if path != STDIN]})
+    first, second = (_summary(path, args) for path in paths)
+    found = diff(first, second, threshold=Threshold(relative=args.threshold / 100))
 
     def json() -> str:
         from maskprof.results.serialize_trace import dump_diff  # noqa: PLC0415
@@ -75,15 +78,21 @@ def run(args: argparse.Namespace) -> int:
     return 0
 
 
-def _summary(given: str, args: argparse.Namespace) -> "TraceSummary":
-    from maskprof.analysis.analyze import analyze  # noqa: PLC0415
+def _path(given: str) -> str:
     from maskprof.errors import TraceError  # noqa: PLC0415
-    from maskprof.traces.reader import STDIN, find_traces, read_trace  # noqa: PLC0415
+    from maskprof.traces.reader import STDIN, find_traces  # noqa: PLC0415
 
     paths = [given] if given == STDIN else list(map(str, find_traces(given)))
     if len(paths) > 1:
         raise TraceError(f"{given} holds {len(paths)} traces: give one of them, such as {paths[0]}")
-    return analyze(read_trace(paths[0], **reading_options(args)), within=args.within)
+    return paths[0]
+
+
+def _summary(path: str, args: argparse.Namespace) -> "TraceSummary":
+    from maskprof.analysis.analyze import analyze  # noqa: PLC0415
+    from maskprof.traces.reader import read_trace  # noqa: PLC0415
+
+    return analyze(read_trace(path, **reading_options(args)), within=args.within)
 
 
 def _percent(text: str) -> float:

@@ -3,17 +3,19 @@
 import argparse
 import json
 import os
-import sys
 import time
 from dataclasses import asdict
 from importlib.metadata import PackageNotFoundError, version
-from pathlib import Path
 from statistics import median
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+from maskprof.cli.outputs import add_output_flags, outputs_of
 from maskprof.machine import activity, checks, nvml
 from maskprof.machine.processor import Processor, current_mhz, read_processor
 from maskprof.results.circumstances import Finding, MachineState
+
+if TYPE_CHECKING:
+    from rich.console import Console
 
 EXIT_QUIET, EXIT_WARNINGS = 0, 1
 _LOOK_EVERY_S = 0.05
@@ -29,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what to look at [auto]"
     )
-    parser.add_argument("--json", metavar="FILE|-", help="write what was found as JSON instead, - for stdout")
+    add_output_flags(parser, json="what was found, instead of in words", csv=None, markdown=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -38,6 +40,7 @@ def run(args: argparse.Namespace) -> int:
     Returns:
         0 where nothing would spoil a measurement, else 1.
     """
+    outputs = outputs_of(args, {})
     gpus = () if args.device == "cpu" else nvml.open_gpus()
     processor = read_processor()
     states, unevenness = _watched(max(0.0, args.seconds), gpus)
@@ -65,12 +68,10 @@ def run(args: argparse.Namespace) -> int:
         "states": [asdict(state) for state in states],
         "versions": _versions(),
     }
-    if args.json is None:
-        _print(document, processor, found)
-    elif args.json == "-":
-        sys.stdout.write(json.dumps(document, indent=2) + "\n")
-    else:
-        _write(Path(args.json), json.dumps(document, indent=2) + "\n")
+    outputs.write(
+        json=lambda: json.dumps(document, indent=2) + "\n",
+        tables=lambda console: None if args.json else _print(document, processor, found, console),
+    )
     return EXIT_QUIET if document["ok"] else EXIT_WARNINGS
 
 
@@ -140,20 +141,9 @@ def _versions() -> dict[str, str | None]:
     return found
 
 
-def _write(path: Path, text: str) -> None:
-    from maskprof.errors import ConfigError  # noqa: PLC0415
-
-    try:
-        path.write_text(text, encoding="utf-8")
-    except OSError as error:
-        raise ConfigError(f"--json: {path} cannot be written to: {error.strerror or error}") from None
-
-
-def _print(document: dict[str, Any], processor: Processor, found: list[Finding]) -> None:
-    from maskprof.reports.consoles import stdout_console  # noqa: PLC0415
+def _print(document: dict[str, Any], processor: Processor, found: list[Finding], console: "Console") -> None:
     from maskprof.reports.remarks import sentence  # noqa: PLC0415
 
-    console = stdout_console()
     cores = f"{processor.physical} cores, " if processor.physical else ""
     memory = f", {processor.memory_bytes / _GIB:.0f} GiB" if processor.memory_bytes else ""
     machine = f"{processor.name}: {cores}{processor.logical} processors, {processor.usable} usable{memory}"

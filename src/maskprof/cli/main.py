@@ -9,6 +9,7 @@ from platform import python_version
 from typing import NamedTuple
 
 from maskprof.cli.options import CommandParser
+from maskprof.cli.streams import guarded
 from maskprof.errors import MaskprofError
 from maskprof.interruption import EXIT_INTERRUPTED
 from maskprof.reports.escapes import visible
@@ -46,10 +47,15 @@ COMMANDS = {
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command line `argv` (by default the process's own) and return the exit code.
 
-    0: done; 1: some configurations failed; 2: bad flag or bad input; 130: interrupted. A broken pipe on
-    stdout ends quietly with 141, where none of the others says more.
+    0: done; 1: some configurations failed; 2: bad flag, bad input, or an output that cannot be written to; 130:
+    interrupted. A broken pipe on stdout ends quietly with 141, where none of the others says more.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    with guarded():
+        return _guarded_main(words)
+
+
+def _guarded_main(words: list[str]) -> int:
     try:
         code = _exit_code_of(words)
         # Flushed here, since a broken pipe found at interpreter exit could not be handled any more.

@@ -2,19 +2,19 @@
 
 import argparse
 import json
-import sys
 from collections.abc import Mapping, Sequence
 from difflib import get_close_matches
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
+from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
+from maskprof.cli.outputs import STDOUT, add_output_flags, outputs_of
 from maskprof.cli.verdicts import as_json, as_markdown, print_verdicts
 from maskprof.errors import ConfigError
-from maskprof.reports.consoles import stderr_console, stdout_console
+from maskprof.reports.consoles import stderr_console
 from maskprof.reports.units import count, significant
 
 if TYPE_CHECKING:
@@ -29,7 +29,6 @@ _EVERYTHING = "all"
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Add the flags of `maskprof models`."""
-    parser.add_argument("--json", action="store_true", help="print a JSON list instead of the table")
     parser.add_argument(
         "--check",
         nargs="+",
@@ -37,7 +36,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="try masks on a tiny random model of these architectures (model types of transformers, such as "
         "llama, or 'all', which takes minutes), and say whether they are exact",
     )
-    parser.add_argument("--markdown", metavar="FILE", help="with --check: also write a page with the table")
+    add_output_flags(
+        parser, json="a list instead of the table", csv=None, markdown="with --check: a page with the table"
+    )
 
 
 def run(args: argparse.Namespace) -> int:
@@ -53,10 +54,10 @@ def run(args: argparse.Namespace) -> int:
     # Imported here, since presets belong to the half that needs torch.
     from maskprof.models.presets import PRESETS  # noqa: PLC0415
 
-    if args.json:
-        sys.stdout.write(f"{json.dumps([_as_json(preset) for preset in PRESETS.values()], indent=2)}\n")
-    else:
-        _print_table(PRESETS)
+    outputs_of(args, {}).write(
+        json=lambda: f"{json.dumps([_as_json(preset) for preset in PRESETS.values()], indent=2)}\n",
+        tables=lambda console: _print_table(PRESETS, console),
+    )
     return 0
 
 
@@ -65,24 +66,24 @@ def _check(args: argparse.Namespace) -> int:
     from maskprof.models.tiny import architectures  # noqa: PLC0415
 
     chosen = _chosen(args.check, architectures())
-    if args.markdown is not None:
-        page = Path(args.markdown)
-        if not page.parent.is_dir():
-            raise ConfigError(f"--markdown: there is no folder {page.parent} for {page.name}")
+    outputs = outputs_of(args, {})
     verdicts = _checked(chosen)
-    if args.markdown is not None:
-        text = as_markdown(
+
+    def markdown() -> str:
+        place = [] if args.markdown == STDOUT else [args.markdown]
+        return as_markdown(
             verdicts,
-            " ".join(["maskprof models --check", *args.check, "--markdown", args.markdown]),
+            " ".join(["maskprof models --check", *args.check, "--markdown", *place]),
             blocks=conformance.BLOCKS,
             masks=len(conformance.masks_to_try()),
             masks_per_way=conformance.MASKS_PER_WAY,
         )
-        page.write_text(text, encoding="utf-8")
-    if args.json:
-        sys.stdout.write(f"{json.dumps([as_json(verdict) for verdict in verdicts], indent=2)}\n")
-    else:
-        print_verdicts(verdicts, stdout_console(highlight=False))
+
+    outputs.write(
+        json=lambda: f"{json.dumps([as_json(verdict) for verdict in verdicts], indent=2)}\n",
+        markdown=markdown,
+        tables=lambda console: print_verdicts(verdicts, console),
+    )
     return 1 if any(verdict.outcome == "inexact" for verdict in verdicts) else 0
 
 
@@ -146,7 +147,7 @@ def _as_json(preset: "Preset") -> dict[str, Any]:
     }
 
 
-def _print_table(presets: "Mapping[str, Preset]") -> None:
+def _print_table(presets: "Mapping[str, Preset]", console: Console) -> None:
     table = Table(
         title="Presets: true shapes, random weights", title_justify="left", box=None, pad_edge=False
     )
@@ -161,11 +162,10 @@ def _print_table(presets: "Mapping[str, Preset]") -> None:
             str(preset.num_blocks),
             _parameters(preset.num_parameters),
             "yes" if preset.has_vision else "",
-            preset.description,
+            escape(preset.description),
         )
-    console = stdout_console(highlight=False, markup=False)
     console.print(table)
-    console.print("\nUse one by its name: maskprof run --model_path NAME")
+    console.print("\nUse one by its name: maskprof run --model_path NAME", markup=False)
 
 
 def _parameters(count: int) -> str:

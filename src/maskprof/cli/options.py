@@ -2,6 +2,7 @@
 
 import argparse
 import difflib
+import sys
 from collections.abc import Sequence
 from dataclasses import fields
 from typing import Any, NoReturn
@@ -30,8 +31,13 @@ class CommandParser(argparse.ArgumentParser):
         super().__init__(allow_abbrev=False, formatter_class=argparse.RawDescriptionHelpFormatter, **options)
 
     def parse_args(self, args: Any = None, namespace: Any = None) -> Any:
-        """As argparse's, with the closest flag named where one is unknown."""
-        parsed, unknown = self.parse_known_args(args, namespace)
+        """As argparse's, with the closest flag named where one is unknown.
+
+        A flag that may do without its value, as in `--json [FILE|-]`, does where the word behind it is needed as an
+        argument of the command: `compare --json BEFORE AFTER`.
+        """
+        words = list(sys.argv[1:] if args is None else args)
+        parsed, unknown = self.parse_known_args(self._with_words_left(words), namespace)
         if unknown:
             self.error(self._unknown_sentence(unknown))
         return parsed
@@ -39,6 +45,36 @@ class CommandParser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         """One sentence and where to read on, on stderr; exit code 2."""
         self.exit(2, f"{self.prog}: error: {message}\n{self.prog} --help lists what there is\n")
+
+    def _with_words_left(self, words: list[str]) -> list[str]:
+        """The same, with the flags that must do without their values written as `--flag=value`."""
+        needed = sum(action.nargs in (None, "+") for action in self._get_positional_actions())
+        free, left, taken = 0, 0, list[int]()
+        for place, word in enumerate(words):
+            if word == "--":
+                return words
+            if word.startswith("-") and word != "-":
+                left = self._most_values(word)
+            elif left > 0:
+                left -= 1
+                taken += [place - 1] if self._may_do_without(words[place - 1]) else []
+            else:
+                free += 1
+        alone = taken[: max(0, needed - free)]
+        return [
+            f"{word}={self._option_string_actions[word].const}" if place in alone else word
+            for place, word in enumerate(words)
+        ]
+
+    def _most_values(self, option: str) -> int:
+        action = self._option_string_actions.get(option)
+        if action is None or action.nargs == 0:
+            return 0
+        return 1 if action.nargs in (None, "?") else sys.maxsize
+
+    def _may_do_without(self, word: str) -> bool:
+        action = self._option_string_actions.get(word)
+        return action is not None and action.nargs == "?"
 
     def _unknown_sentence(self, unknown: Sequence[str]) -> str:
         given = next((word for word in unknown if word.startswith("--")), unknown[0]).partition("=")[0]

@@ -3,15 +3,21 @@
 import argparse
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 from urllib.parse import quote
 
+from maskprof.cli.outputs import Outputs, add_output_flags, outputs_of
 from maskprof.errors import ConfigError, MaskprofError
 from maskprof.reports.page import Link, Run, page_of, plots_of
+from maskprof.results.outputs import check_outputs, is_stdout, write_output
 from maskprof.results.schema import RunResult
-from maskprof.results.store import ResultStore, prepare, write_whole
+from maskprof.results.store import ResultStore, prepare
 from maskprof.results.trace_summary import TraceSummary
+
+if TYPE_CHECKING:
+    from maskprof.reports.images import Kind
 
 PAGE_NAME = "report.html"
 EXIT_DONE = 0
@@ -30,14 +36,20 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--svg", metavar="DIR", help="also write the main plots as SVG files")
     parser.add_argument("--png", metavar="DIR", help="also write the main plots as PNG files")
+    add_output_flags(
+        parser,
+        json="also write the rows of all tables",
+        csv="also write a CSV file per table, in full",
+        markdown="also write what a run prints at its end as Markdown",
+    )
 
 
 def run(args: argparse.Namespace) -> int:
-    """Write the page, and the plots where they are asked for.
+    """Write the page, and the plots and tables where they are asked for.
 
     Raises:
         ResultError: a folder holds no result, or one that cannot be read.
-        ConfigError: the page or the plots cannot be written where they should be.
+        ConfigError: the page, a plot or a table cannot be written where it should be, or would overwrite what is read.
     """
     folders = [Path(name) for name in args.output_dir]
     results = [ResultStore(folder).load() for folder in folders]
@@ -45,26 +57,60 @@ def run(args: argparse.Namespace) -> int:
     if target.is_dir():
         raise ConfigError(f"--html {target} is a folder: name a file, such as {target / PAGE_NAME}")
     prepare(target.parent)
+    outputs = outputs_of(args, _inputs(folders, results), {"--html": target})
 
     from maskprof.reports.html import render_page  # noqa: PLC0415 - not needed for --help
 
+    names = run_names(folders)
     runs = [
         _run(name, folder, result, target.parent)
-        for name, folder, result in zip(run_names(folders), folders, results, strict=True)
+        for name, folder, result in zip(names, folders, results, strict=True)
     ]
-    write_whole(target, render_page(page_of(runs)))
+    asked: tuple[tuple[Kind, str | None], ...] = (("svg", args.svg), ("png", args.png))
+    images = {kind: Path(place) for kind, place in asked if place}
+    plots = plots_of(runs) if images else ()
+    drawn = [
+        (f"--{kind}", folder / f"{plot.name}.{kind}") for kind, folder in images.items() for plot in plots
+    ]
+    for folder in images.values():
+        prepare(folder)
+    check_outputs([("--html", target), *outputs.files, *drawn], outputs.inputs)
+    write_output(target, render_page(page_of(runs)))
     # Said when all is written: whoever reads it may go away.
     written = f"Report  {target}\n"
-    for kind in ("svg", "png"):
-        if getattr(args, kind):
-            from maskprof.reports.images import write_images  # noqa: PLC0415
+    for kind, folder in images.items():
+        from maskprof.reports.images import write_images  # noqa: PLC0415
 
-            folder = Path(getattr(args, kind))
-            prepare(folder)
-            paths = write_images(plots_of(runs), folder, kind)
-            written += f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n"
-    sys.stdout.write(written)
+        paths = write_images(plots, folder, kind)
+        written += f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n"
+    _write_tables(outputs, list(zip(names, results, strict=True)))
+    (sys.stdout if outputs.shows_tables and not is_stdout(target) else sys.stderr).write(written)
     return EXIT_DONE
+
+
+def _write_tables(outputs: Outputs, runs: Sequence[tuple[str, RunResult]]) -> None:
+    from maskprof.reports import result_tables  # noqa: PLC0415 - not needed for --help
+
+    outputs.write(
+        json=lambda: result_tables.results_to_json(runs),
+        csv=lambda: result_tables.results_to_csv(runs),
+        markdown=lambda: result_tables.results_to_markdown(runs),
+    )
+
+
+def _inputs(folders: Sequence[Path], results: Sequence[RunResult]) -> dict[str, list[Path]]:
+    """What is read, and what the page links to: none of it may be written over."""
+    stores = [ResultStore(folder) for folder in folders]
+    traces = (trace_paths(folder, result).values() for folder, result in zip(folders, results, strict=True))
+    return {
+        "the result of a run": [store.result_path for store in stores],
+        "a file of a run": [
+            path
+            for store in stores
+            for path in (store.attribution_path, store.attribution_csv_path, store.journal_path)
+        ],
+        "a trace of a run": [path for found in traces for path in found if path is not None],
+    }
 
 
 def run_names(folders: list[Path]) -> list[str]:

@@ -13,16 +13,22 @@ from rich.console import Console
 from rich.logging import RichHandler
 
 from maskprof.cli.options import add_run_arguments, run_config
+from maskprof.cli.streams import StdoutError
 from maskprof.config.schema import RunConfig
+from maskprof.errors import ResultError
 from maskprof.interruption import EXIT_INTERRUPTED, handled, ignore_signals
 from maskprof.measuring.garbage import without_collection
 from maskprof.reports.consoles import stderr_console, stdout_console
+from maskprof.reports.units import count
 from maskprof.reports.unread import silence
 from maskprof.results.configurations import configurations_of
+from maskprof.results.journal import read_journal
 from maskprof.results.schema import RunResult
+from maskprof.results.store import ResultStore
 
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
+EXIT_UNWRITABLE = 2
 _INTERRUPTED = "interrupted: what was measured is saved; the same command with --resume goes on"
 
 
@@ -39,14 +45,18 @@ def run(args: argparse.Namespace) -> int:
     """
     # From here on, and not from the first sample on: torch alone takes seconds to import.
     with handled():
-        return _run(args)
+        config = run_config(args)
+        try:
+            return _run(config, args.verbose)
+        except KeyboardInterrupt:
+            sys.stderr.write(f"maskprof: {_before_any_sample(config)}\n")
+            return EXIT_INTERRUPTED
 
 
-def _run(args: argparse.Namespace) -> int:
-    config = run_config(args)
+def _run(config: RunConfig, verbosity: int) -> int:
     # One for both: a log line that another console wrote would tear the progress bar.
     stderr = stderr_console()
-    _set_up_logging(args.verbose, stderr)
+    _set_up_logging(verbosity, stderr)
 
     # What can be found wrong without torch is found before it is imported, which takes seconds.
     from maskprof.models.locate import check_model_path, expected_blocks  # noqa: PLC0415
@@ -75,26 +85,51 @@ def _run(args: argparse.Namespace) -> int:
             outcome = run_experiment(config, display)
     finally:
         display.stop()
-    unread: BrokenPipeError | None = None
+    unread: BrokenPipeError | StdoutError | None = None
     try:
         print_result(outcome.result, stdout_console(), where=_where(config, outcome.result))
         sys.stdout.flush()
-    except BrokenPipeError as error:
+    except (BrokenPipeError, StdoutError) as error:
         unread = error
     # After the tables: should the disk be full here, the answer has been seen.
     if config.trace and outcome.result.summary:
         write_events(outcome.result, config.resolved_trace_dir)
-    if unread is not None:
+    if isinstance(unread, BrokenPipeError):
         silence(sys.stdout)
+    elif unread is not None:
+        saved = f"maskprof: {unread}; the result is saved in {config.output_dir}"
+        stderr.print(saved, markup=False, highlight=False, soft_wrap=True)
     if outcome.interrupted:
         stderr.print(_INTERRUPTED, markup=False, highlight=False, soft_wrap=True)
         return EXIT_INTERRUPTED
     if any(failure.costs_configuration for failure in outcome.result.failures):
         return EXIT_SOME_FAILED
-    if unread is not None:
-        # How the run went is of more use than that nobody read it; where it went well, this is what is left to say.
+    # How the run went is of more use than that nobody read it; where it went well, this is what is left to say.
+    if isinstance(unread, BrokenPipeError):
         raise unread
-    return EXIT_DONE
+    return EXIT_DONE if unread is None else EXIT_UNWRITABLE
+
+
+def _before_any_sample(config: RunConfig) -> str:
+    """What to say of an interruption before this command has measured anything."""
+    store = ResultStore(Path(config.output_dir))
+    try:
+        there = len(read_journal(store.journal_path).samples)
+    except ResultError:
+        there = 0
+    if config.resume and there:
+        return (
+            f"interrupted before another sample was taken: the {count(there, 'sample')} of before stay in "
+            f"{store.journal_path}, and the same command goes on with them"
+        )
+    begun = "interrupted before the first sample, while loading or warming up: nothing was measured yet"
+    older = there or store.result_path.is_file()
+    kept = (
+        f"what an earlier run measured is kept in {config.output_dir}, and"
+        if older
+        else "there is nothing to keep, and"
+    )
+    return f"{begun}, {kept} the same command begins again"
 
 
 def _where(config: RunConfig, result: RunResult) -> list[tuple[str, str]]:

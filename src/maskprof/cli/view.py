@@ -11,6 +11,7 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from maskprof.errors import ConfigError
+from maskprof.results.outputs import check_outputs, is_stdout, write_output
 
 _LAST_PORT = 65535
 
@@ -50,7 +51,7 @@ def run(args: argparse.Namespace) -> int:
         _write(args.path, args.html, args.speedscope)
         return 0
     with _ending_quietly():
-        if args.path.is_file():
+        if args.path.exists() and not args.path.is_dir():
             _show_trace(args)
         else:
             _show_runs(args)
@@ -86,19 +87,25 @@ def _serve(server: AbstractContextManager[str], what: str, args: argparse.Namesp
 
 
 def _write(path: Path, html: Path | None, speedscope: Path | None) -> None:
-    from maskprof.results.store import write_whole  # noqa: PLC0415
+    from maskprof.traces.finding import one_trace  # noqa: PLC0415
     from maskprof.viewing.speedscope import speedscope_text  # noqa: PLC0415
-    from maskprof.viewing.trace_page import trace_page  # noqa: PLC0415
+    from maskprof.viewing.trace_page import read_content, trace_page  # noqa: PLC0415
 
-    # Said when all is written: whoever reads it may go away.
-    written = ""
+    file = one_trace(path)
+    named = (("--html", html), ("--speedscope", speedscope))
+    check_outputs([(flag, place) for flag, place in named if place], {"the trace": [file]})
+    # Once for both: a pipe gives its content only once.
+    content = read_content(file)
+    made = []
     if html:
-        write_whole(html, trace_page(path))
-        written += f"{html}: open it in a browser\n"
+        made.append((html, trace_page(file, content), "a browser"))
     if speedscope:
-        write_whole(speedscope, speedscope_text(path))
-        written += f"{speedscope}: open it in speedscope\n"
-    sys.stdout.write(written)
+        made.append((speedscope, speedscope_text(file, content), "speedscope"))
+    # Said when all is written: whoever reads it may go away.
+    for place, text, _ in made:
+        write_output(place, text)
+    said = "".join(f"{place}: open it in {program}\n" for place, _, program in made)
+    (sys.stderr if any(is_stdout(place) for place, _, _ in made) else sys.stdout).write(said)
 
 
 def _has_screen() -> bool:

@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 
 from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
-from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.layout import Column
 from maskprof.results.schema import Configuration, RunResult, Statistics
+from maskprof.terminal_cells import cut_middle
 
 # Ranks of the shared columns are above 10, so that a table's own columns stay longer.
 NAME_WIDTH = 28

@@ -33,17 +33,23 @@ def key_figures(result: RunResult) -> tuple[Figure, ...]:
             found.append(_slope(fits[phase], words))
     full = full_summaries(result).get(group)
     if "prefill" in fits and full is not None and full.prefill.p50 > 0:
-        share = fits["prefill"].intercept_ms / full.prefill.p50
-        if 0 <= share <= 1:
-            found.append(
-                Figure(
-                    value=units.percent(share),
-                    label="of full prefill is in no block",
-                    note="what no mask can save",
-                )
-            )
+        found += _fixed_part(fits["prefill"], full.prefill.p50)
     skipping = _skip_figure(result)
     return (*found, skipping) if skipping else tuple(found)
+
+
+def _fixed_part(fit: Fit, full_ms: float) -> list[Figure]:
+    """What is in no block; nothing where its interval says that it may be nothing."""
+    if fit.intercept_ci95 is None or not 0 < fit.intercept_ci95[0] <= fit.intercept_ms <= full_ms:
+        return []
+    low, high = (units.percent(bound / full_ms) for bound in fit.intercept_ci95)
+    return [
+        Figure(
+            value=units.percent(fit.intercept_ms / full_ms),
+            label="of full prefill is in no block",
+            note=f"what no mask can save; 95 %: {low} to {high}",
+        )
+    ]
 
 
 def findings(result: RunResult) -> tuple[str, ...]:

@@ -8,6 +8,8 @@ from maskprof.reports.charts.raster import png_bytes
 from maskprof.reports.charts.shapes import Drawing
 from maskprof.reports.charts.svg import svg_file
 from maskprof.reports.plots.plot import Plot
+from maskprof.results.outputs import write_output
+from maskprof.results.store import prepare
 
 Kind = Literal["svg", "png"]
 # Twice the size of a page's: a column of a paper at 300 dots per inch.
@@ -30,12 +32,12 @@ def write_images(plots: tuple[Plot, ...], folder: Path, kind: Kind) -> tuple[Pat
     """Write each plot to `folder/<name>.<kind>`, and return the files.
 
     Raises:
-        OSError: a file cannot be written.
+        ConfigError: a file cannot be written.
     """
-    folder.mkdir(parents=True, exist_ok=True)
+    prepare(folder)
     paths = []
     for plot in plots:
         path = folder / f"{plot.name}.{kind}"
-        path.write_bytes(image_bytes(plot, kind))
+        write_output(path, image_bytes(plot, kind))
         paths.append(path)
     return tuple(paths)

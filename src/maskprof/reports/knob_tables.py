@@ -52,9 +52,9 @@ def knob_table(result: RunResult) -> Table | None:
             rank=3,
             role="side",
         ),
-        _savings("halving_blocks", "half the\nblocks", fits),
-        _savings("halving_knob", "half the\nknob", fits),
-        _savings("halving_both", "half of\nboth", fits),
+        *_savings("halving_blocks", "half the\nblocks", fits),
+        *_savings("halving_knob", "half the\nknob", fits),
+        *_savings("halving_both", "half of\nboth", fits),
         Column(
             key="per_unit",
             title="each unit\nadds",
@@ -64,11 +64,13 @@ def knob_table(result: RunResult) -> Table | None:
             ),
             rank=4,
         ),
-        Column(key="r2", title="\nR²", cells=tuple(units.fixed(fit.r2, 4) for fit in fits), rank=1),
+        Column(key="r2", title="\nR²", cells=tuple(units.fixed(fit.r2, 4) for fit in fits), rank=2),
     ]
     notes = [
         "Saved from the largest depth and the largest value, by a fit over both; ± is its 95 % interval."
     ]
+    if any(fit.halving_both_ms.ci95 is None for fit in fits):
+        notes.append("Without ±: too few samples for an interval, so that it cannot be told from chance.")
     varying = varying_knobs(configuration.knobs for configuration in result.configurations)
     if len(varying) > 1:
         notes.append(
@@ -79,13 +81,21 @@ def knob_table(result: RunResult) -> Table | None:
     )
 
 
-def _savings(key: str, title: str, fits: Sequence[KnobFit]) -> Column:
-    cells = []
+def _savings(key: str, title: str, fits: Sequence[KnobFit]) -> list[Column]:
+    """Savings with their intervals, and a narrower stand-in that has words for what the intervals leave open."""
+    cells, plain = [], []
     for fit in fits:
         found: Estimate = getattr(fit, f"{key}_ms")
         most_ms = max(fit.halving_blocks_ms.value, fit.halving_knob_ms.value, fit.halving_both_ms.value)
         cells.append(units.duration_with_interval(found.value, found.ci95, beside_ms=most_ms))
-    return Column(key=key, title=title, cells=tuple(cells))
+        is_open = found.ci95 is not None and found.ci95[0] <= 0 <= found.ci95[1]
+        plain.append(
+            "unclear" if is_open else units.duration_with_interval(found.value, None, beside_ms=most_ms)
+        )
+    return [
+        Column(key=key, title=title, cells=tuple(cells), rank=1),
+        Column(key=f"{key}_plain", title=title, cells=tuple(plain), instead_of=key),
+    ]
 
 
 def _per_unit_ms(fit: KnobFit) -> float:

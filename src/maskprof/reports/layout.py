@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from maskprof.reports.escapes import markdown
+from maskprof.terminal_cells import cells
 
 # Between two columns.
 GAP = 2
@@ -38,10 +39,10 @@ class Column:
 
     @property
     def width(self) -> int:
-        """Characters that the column needs."""
+        """Cells of a terminal that the column needs."""
         if self.wraps:
             return MIN_WRAP_WIDTH
-        return max(len(line) for text in (self.title, *self.cells) for line in text.split("\n"))
+        return max(cells(line) for text in (self.title, *self.cells) for line in text.split("\n"))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +60,7 @@ class Table:
 
 
 def columns_that_fit(table: Table, width: int | None) -> tuple[Column, ...]:
-    """The columns to show in `width` characters (None: no limit): the dearest ones that fit.
+    """The columns to show in `width` cells (None: no limit): the dearest ones that fit.
 
     Columns of rank 0 stay even where they do not fit. Of a column and its narrower stand-in one is shown.
     """

@@ -9,7 +9,6 @@ from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.blocks import HOST_LEGEND, block_plots, overview_plots
 from maskprof.reports.plots.comparison import (
-    Named,
     comparison_table,
     overlay_plots,
     run_table,
@@ -26,6 +25,7 @@ from maskprof.reports.plots.knobs import knob_plots
 from maskprof.reports.plots.labels import short_names
 from maskprof.reports.plots.latency import PHASES, latency_plots
 from maskprof.reports.plots.plot import Key, Plot
+from maskprof.reports.plots.run_panels import Named
 from maskprof.reports.plots.skip_path import closure_plots, turn_plots
 from maskprof.reports.tables import failure_table, fit_table, full_summaries, latency_table
 from maskprof.reports.trace_roofline import roofline_table

@@ -1,7 +1,11 @@
 """A comparison of blocks as a sentence and a table."""
 
+from dataclasses import asdict
+from typing import Any
+
 from maskprof.reports import units
-from maskprof.reports.layout import Column, Table
+from maskprof.reports.escapes import markdown
+from maskprof.reports.layout import Column, Table, to_markdown
 from maskprof.results.slower_blocks import BlockChange, BlockComparison, PhaseResolution
 
 _NAMED = 3
@@ -101,6 +105,25 @@ def comparison_table(comparison: BlockComparison) -> Table:
         ),
         strong_rows=frozenset(row for row, change in enumerate(changes) if change.is_clear),
     )
+
+
+def comparison_rows(comparison: BlockComparison) -> list[dict[str, Any]]:
+    """A row per block and phase, for CSV; the interval is two columns."""
+    rows = []
+    for change in comparison.changes:
+        row = asdict(change)
+        low, high = row.pop("interval") or (None, None)
+        rows.append(row | {"change_low": low, "change_high": high, "clear": change.is_clear})
+    return rows
+
+
+def comparison_to_markdown(comparison: BlockComparison) -> str:
+    """The sentences and the whole table."""
+    parts = [
+        *map(markdown, (verdict(comparison), *resolution(comparison))),
+        to_markdown(comparison_table(comparison)),
+    ]
+    return "\n\n".join(parts)
 
 
 def _sentence(change: BlockChange) -> str:

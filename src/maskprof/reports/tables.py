@@ -1,7 +1,6 @@
 """A result as tables of text, shared by every report: latency, overhead, closure, fits, failures."""
 
 from maskprof.config.knobs import Knobs, varying_knobs
-from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.columns import (
     KNOB_LABELS,
@@ -15,6 +14,7 @@ from maskprof.reports.cost_tables import closure_table, overhead_table
 from maskprof.reports.knob_tables import knob_table
 from maskprof.reports.layout import Column, Table
 from maskprof.results.schema import ConfigurationSummary, Fit, RunResult
+from maskprof.terminal_cells import cut_middle
 
 _SHOWN_DEPARTURES = 3
 # Lines for more settings of the knobs than these say less than the fit over the knobs does.
@@ -134,7 +134,8 @@ def fit_table(result: RunResult) -> Table | None:
             key="fixed_share",
             title="fixed part\nof full",
             cells=tuple(
-                units.percent(fit.intercept_ms / end if end > 0 else None)
+                # Less than nothing or more than all is what noise makes of it.
+                units.percent(fit.intercept_ms / end if 0 <= fit.intercept_ms <= end and end > 0 else None)
                 for fit, end in zip(fits, ends, strict=True)
             ),
             rank=3,

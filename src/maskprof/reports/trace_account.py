@@ -18,6 +18,7 @@ def account_table(summary: TraceSummary) -> Table:
             ("  queued before the trace began", account.unlinked_before_window, "in no range"),
             ("  without a launch otherwise", account.unlinked_other, "in no range"),
             ("  replayed from graphs", account.from_graphs, "they share their launch"),
+            ("  ids of several launch calls", account.repeated_ids, "told apart by process, time"),
             ("kernels in no category", account.unclassified_count, f"{share} of kernel time"),
         ]
     rows += [
@@ -25,6 +26,7 @@ def account_table(summary: TraceSummary) -> Table:
         ("events without a duration", account.events_other, "arrows, counters, names"),
         ("events lost to damage", account.events_lost, ""),
         ("begins or ends without the other", account.unpaired, ""),
+        ("durations below zero", account.negative_durations, "taken as 0"),
         ("bytes after the trace's end", account.ignored_bytes, "not read"),
     ]
     always = {"events with a duration", "device events", "  with their launch"}

@@ -3,10 +3,12 @@
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
-from maskprof.kernel_names import cut_middle, short_names
+from maskprof import terminal_cells
+from maskprof.kernel_names import short_names
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column
+from maskprof.terminal_cells import cut_middle
 
 # Each width of a name and its rank: a name shrinks to 44 before any other column goes, below that after those
 # whose rank is `BEFORE_NAMES` or more.
@@ -28,7 +30,7 @@ Shorten = Callable[[Sequence[str], int], Sequence[str]]
 
 
 def plain_names(names: Sequence[str], width: int) -> tuple[str, ...]:
-    """Each name at most `width` characters long; its middle goes."""
+    """Each name at most `width` cells wide; its middle goes."""
     return tuple(cut_middle(name, width) for name in names)
 
 
@@ -43,7 +45,7 @@ def name_columns(
 ) -> list[Column]:
     """The names as wide as there is room for: a column for each width, of which one is shown.
 
-    The narrowest has `least` characters and the rank `least_rank`; 0: it always stays.
+    The narrowest has `least` cells and the rank `least_rank`; 0: it always stays.
     """
     shown = [visible(name) for name in names]
     columns: list[Column] = []
@@ -62,7 +64,7 @@ def name_columns(
                 role="name",
             )
         )
-        if width <= least or max(map(len, cells), default=0) <= least:
+        if width <= least or max(map(terminal_cells.cells, cells), default=0) <= least:
             break
     *others, narrowest = columns
     return [*others, replace(narrowest, rank=least_rank)]

@@ -11,6 +11,7 @@ from maskprof.reports.diff_tables import diff_subject, diff_tables, unchanged
 from maskprof.reports.escapes import visible
 from maskprof.reports.flame import flame
 from maskprof.reports.layout import Table, with_texts
+from maskprof.reports.many_traces import MOST_IN_FULL, how_to_see_one, lines_table
 from maskprof.reports.rank_tables import overview_table, rank_table
 from maskprof.reports.table_console import is_ascii, print_table
 from maskprof.reports.trace_tables import block_tables, other_tables, recorded, time_tables
@@ -21,7 +22,13 @@ from maskprof.results.trace_summary import TraceSummary
 def print_traces(
     summaries: Sequence[TraceSummary], ranks: RankComparison | None, console: Console, *, top: int
 ) -> None:
-    """Print one or several traces; of several first how they compare."""
+    """Print one or several traces; of several first how they compare, of many only that, a line each."""
+    if len(summaries) > MOST_IN_FULL:
+        own = rank_table(ranks)
+        print_tables([lines_table(summaries), *([own] if own is not None else [])], console)
+        console.print()
+        _print_line(visible(how_to_see_one(summaries)), console)
+        return
     if len(summaries) > 1:
         table = rank_table(ranks) or overview_table(summaries)
         print_tables([table], console)

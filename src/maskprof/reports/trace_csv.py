@@ -64,6 +64,10 @@ def trace_csvs(summaries: Sequence[TraceSummary], ranks: RankComparison | None =
             ),
             of_each(_summary_row),
         ),
+        "devices": (
+            ("device", "name", "busy_us", "kernel_count", "kernel_time_us"),
+            of_each(_device_rows),
+        ),
         "categories": (
             ("category", "count", "total_us", "share"),
             of_each(
@@ -202,6 +206,14 @@ def _summary_row(summary: TraceSummary) -> Rows:
         summary.account.linked,
         summary.account.unclassified_pct,
     ]
+
+
+def _device_rows(summary: TraceSummary) -> Rows:
+    """Of one device alone the traces' own row has as much."""
+    if len(summary.devices) > 1:
+        for found in summary.devices:
+            figures = (found.busy_us, found.kernel_count, found.kernel_time_us)
+            yield [csv_name(str(found.device)), csv_name(found.name), *figures]
 
 
 def _range_rows(summary: TraceSummary) -> Rows:

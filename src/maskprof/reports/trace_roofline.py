@@ -21,10 +21,10 @@ def roofline_table(roofline: Roofline | None, *, top: int) -> Table | None:
     if peaks is None:
         notes.append("The device's peaks are not known: give them with --peaks for shares and bounds.")
     else:
-        figures = ", ".join(f"{dtype} {units.significant(value)}" for dtype, value in peaks.tflops.items())
+        figures = ", ".join(f"{dtype} {units.exact(value)}" for dtype, value in peaks.tflops.items())
         notes.append(
             f"Peaks of {visible(peaks.name)}: {figures} TFLOP/s (dense), "
-            f"{units.significant(peaks.bandwidth_gb_s)} GB/s."
+            f"{units.exact(peaks.bandwidth_gb_s)} GB/s."
         )
     return Table(
         title="Roofline"

@@ -23,13 +23,15 @@ from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, R
 
 DEFAULT_TOP = 10
 _CATEGORY_WIDTH = 20
+_SEVERAL = 2
 
 
 def time_tables(summary: TraceSummary, *, top: int = DEFAULT_TOP) -> tuple[Table, ...]:
     """Where the time went, by cause, category, kernel, operator and range; long tables with their `top` rows."""
     whole = summary.whole
     tables = (
-        device_table(whole),
+        device_table(whole, devices=len(summary.devices)),
+        devices_table(summary),
         category_table(whole),
         kernel_table(whole, top=top),
         operator_table(whole, top=top),
@@ -77,22 +79,23 @@ def recorded(summary: TraceSummary) -> str:
     return " · ".join(visible(part) for part in parts if part)
 
 
-def device_table(whole: Breakdown) -> Table | None:
-    """Where the device's time went: busy, and idle by its cause."""
+def device_table(whole: Breakdown, *, devices: int = 1) -> Table | None:
+    """Where the time of the device, or of so many together, went: busy, and idle by its cause."""
     device = whole.device
     if device is None:
         return None
     rows: list[tuple[str, float, int | None]] = [
-        ("busy", device.busy_us, None),
+        ("busy" if devices < _SEVERAL else "busy: at least one", device.busy_us, None),
         ("idle: waiting for the host", device.idle_launch_us, None),
         ("idle: between launched kernels", device.idle_gap_us, None),
         ("idle: launch not in the trace", device.idle_other_us, None),
         ("busy with work from outside", device.elsewhere_us, None),
     ]
-    rows = [row for row in rows if row[1] > 0 or row[0] == "busy"]
+    rows = [row for row in rows if row[1] > 0 or row is rows[0]]
     shares = [_ratio(us, device.span_us) for _, us, _ in rows]
+    what = "Device time" if devices < _SEVERAL else "Time of all devices together"
     return Table(
-        title=f"Device time: {units.duration_us(device.span_us)} from the first event to the last",
+        title=f"{what}: {units.duration_us(device.span_us)} from the first event to the last",
         columns=(
             Column(key="part", title="\npart", cells=tuple(name for name, _, _ in rows), justify="left"),
             time_column("time", "time", [us for _, us, _ in rows]),
@@ -101,6 +104,27 @@ def device_table(whole: Breakdown) -> Table | None:
         ),
         notes=_device_notes(device),
         strong_rows=frozenset({0}),
+    )
+
+
+def devices_table(summary: TraceSummary) -> Table | None:
+    """Each of several devices by itself."""
+    devices, whole = summary.devices, summary.whole.device
+    if len(devices) < _SEVERAL or whole is None:
+        return None
+    shares = [_ratio(device.busy_us, whole.span_us) for device in devices]
+    names = [device.name for device in devices]
+    told = [device.name != f"device {device.device}" for device in devices]
+    return Table(
+        title="Each device by itself",
+        columns=(
+            Column(key="number", title="\ndevice", cells=tuple(visible(str(d.device)) for d in devices)),
+            *(name_columns("name", "\nname", names) if any(told) else ()),
+            count_column("kernels", "\nkernels", [device.kernel_count for device in devices], rank=2),
+            time_column("busy", "busy", [device.busy_us for device in devices]),
+            share_column("share", "of\nspan", shares),
+            *bar_columns("bar", "", shares, rank=9, last_rank=3),
+        ),
     )
 
 
@@ -215,14 +239,22 @@ def range_table(ranges: Sequence[RangeTime], *, top: int) -> Table | None:
             count_column("kernels", "\nkernels", [found.kernel_count for found in shown], rank=2),
             count_column("launches", "\nlaunches", [found.launch_count for found in shown], rank=3),
         ]
-    if any(found.elsewhere_device_us for found in shown):
-        others = [found.elsewhere_device_us for found in shown]
-        columns.append(time_column("others", "by other\nthreads", others, rank=4))
-    note = "Device: kernels launched inside, whenever they ran. Nested ranges each count what is inside them."
+    notes = []
+    if with_device:
+        notes.append(
+            "Device: kernels launched inside, whenever they ran. Nested ranges each count what is inside them."
+        )
+    others = [found.elsewhere_device_us for found in shown]
+    if any(others):
+        # Where others launch more than the range's own thread, the range looks empty without this.
+        telling = any(found.elsewhere_device_us > found.device_us for found in shown)
+        columns.append(time_column("others", "by other\nthreads", others, rank=0 if telling else 4))
+        if telling:
+            notes.append(
+                "By other threads: kernels that these launched while the range was open, as in a backward pass."
+            )
     return Table(
-        title=_top_title("Ranges", len(shown), len(ranges)),
-        columns=tuple(columns),
-        notes=(note,) if with_device else (),
+        title=_top_title("Ranges", len(shown), len(ranges)), columns=tuple(columns), notes=tuple(notes)
     )
 
 

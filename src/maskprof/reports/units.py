@@ -81,8 +81,11 @@ def with_interval(value: float | None, interval: Sequence[float] | None, decimal
     """`12.3 ±0.2`: the value and how far its interval reaches at the farther end; without one, the value."""
     if value is None or interval is None or not math.isfinite(value):
         return fixed(value, decimals)
-    reach = max(interval[1] - value, value - interval[0])
-    return f"{fixed(value, decimals)} ±{fixed(reach, decimals)}"
+    return f"{fixed(value, decimals)} ±{fixed(_reach(value, interval), decimals)}"
+
+
+def _reach(value: float, interval: Sequence[float]) -> float:
+    return max(interval[1] - value, value - interval[0])
 
 
 def duration_with_interval(
@@ -96,7 +99,17 @@ def duration_with_interval(
     unit = time_unit([guide_ms * 1e3])
     scale = 1e3 / time_factor(unit)
     interval = None if interval_ms is None else [bound * scale for bound in interval_ms]
-    return f"{with_interval(value_ms * scale, interval, decimals_for([guide_ms * scale]))} {unit}"
+    decimals = decimals_for([guide_ms * scale])
+    if interval is not None:
+        # Of a time that is known to tens, hundredths say nothing.
+        reach = _reach(value_ms * scale, interval)
+        decimals = min(decimals, 0 if reach >= 99.95 else 1 if reach >= 9.995 else decimals)  # noqa: PLR2004
+    return f"{with_interval(value_ms * scale, interval, decimals)} {unit}"
+
+
+def exact(value: float) -> str:
+    """A number with all digits that it was given with, such as a data sheet's: 1555, 19.5."""
+    return f"{value:.10g}"
 
 
 def percent(share: float | None) -> str:

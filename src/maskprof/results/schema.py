@@ -152,8 +152,8 @@ class Fit:
         slope_ms_per_block, intercept_ms: with 95 % intervals from the samples' spread, round by round; below 5
             samples from the medians' distances to the line, None where 2 points leave none.
         r2: share of the variance that the line explains; None where all medians are equal.
-        departures: (configuration name, measured minus line in ms) where that exceeds the configuration's
-            own interval and 2 % of the line.
+        departures: (configuration name, measured minus line in ms) where that exceeds the intervals of median and
+            line and 2 % of the line; none below 5 samples, which have no interval.
     """
 
     phase: str

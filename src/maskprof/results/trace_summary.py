@@ -9,6 +9,8 @@ range, all with the same fields, so that a step is read as the whole is.
 from dataclasses import dataclass
 from typing import Literal
 
+from maskprof.results.trace_account import TraceAccount
+
 BlockSource = Literal["ranges", "modules", "annotations", "period"]
 """How blocks were found: by our ranges, by the profiler's module ranges, by ranges of the user's that are named as a
 list of blocks, by a repeating sequence of kernels."""
@@ -94,6 +96,17 @@ class DeviceTime:
     def idle_pct(self) -> float:
         """Share of the span without device work, in percent; 0 for an empty span."""
         return 100.0 * self.idle_us / self.span_us if self.span_us > 0 else 0.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceShare:
+    """What one of the devices did by itself; `busy_us` is the union of its events, `device` its number in the trace."""
+
+    device: int | str
+    name: str
+    busy_us: float
+    kernel_count: int
+    kernel_time_us: float
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -340,44 +353,6 @@ class Roofline:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class TraceAccount:
-    """What became of everything in the file; nothing is left out of a figure without a line here.
-
-    Attributes:
-        events_kept, events_other: with a duration, and without (flow arrows, counters, names).
-        python_frames: with a duration too, and passed over: no figure needs them.
-        events_lost: damaged or null; `unpaired`: begins without end and the reverse.
-        device_events: kernels, copies, memsets.
-        linked: device events whose launch call is in the trace.
-        unlinked_before_window: without a launch, and started before the first linked event of their stream (of
-            any, where the stream has none): queued before recording began. They count in all device figures, and
-            in no range.
-        unlinked_other: without a launch for another reason.
-        from_graphs: device events that share their launch with others (a graph's replay).
-        unclassified_count, unclassified_us, unclassified_pct: kernels in category `other`.
-        truncated: the file ends before the trace does.
-        notes: a sentence for each kind of damage or oddity.
-    """
-
-    events_kept: int
-    events_other: int
-    events_lost: int
-    unpaired: int
-    device_events: int
-    linked: int
-    unlinked_before_window: int
-    unlinked_other: int
-    from_graphs: int
-    unclassified_count: int
-    unclassified_us: float
-    unclassified_pct: float
-    truncated: bool
-    ignored_bytes: int = 0
-    python_frames: int = 0
-    notes: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class TraceSummary:
     """All findings of one trace.
 
@@ -385,7 +360,9 @@ class TraceSummary:
         headline: the first paragraph, a few sentences in plain words: what bounds this run, and the facts that
             show it.
         whole: of everything.
-        ranges: by the order of first appearance; our own blocks' ranges are not among them, they are `blocks`.
+        devices: what each device did by itself, of what `whole` is of; empty for the host alone.
+        ranges: by the order of first appearance.
+        own_ranges: the same of our blocks' ranges and the instrument's, of which `blocks` has more.
         no_blocks: where `blocks` is None, why none were found and what to record to have them; else None.
     """
 
@@ -396,4 +373,6 @@ class TraceSummary:
     blocks: Blocks | None
     roofline: Roofline | None
     account: TraceAccount
+    devices: tuple[DeviceShare, ...] = ()
+    own_ranges: tuple[RangeTime, ...] = ()
     no_blocks: str | None = None

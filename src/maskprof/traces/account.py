@@ -34,6 +34,7 @@ class Account:
         lost: events that were damaged or null, and could not be kept.
         lost_at: where the first of them stood.
         unpaired: begin events without an end, and ends without a begin: dropped too.
+        negative_durations: events that end before they begin by what the file says; their durations are taken as 0.
         truncated: whether the file ends before the trace does; how much is missing cannot be known.
         text_bytes: length of the text, after unpacking.
         ignored_bytes: text after the trace's end, such as a second trace in the same file.
@@ -47,6 +48,7 @@ class Account:
     lost: int = 0
     lost_at: tuple[Place, ...] = ()
     unpaired: int = 0
+    negative_durations: int = 0
     truncated: bool = False
     text_bytes: int = 0
     ignored_bytes: int = 0
@@ -67,6 +69,7 @@ class Tally:
     other: int = 0
     lost: int = 0
     unpaired: int = 0
+    negative_durations: int = 0
     truncated: bool = False
     text_bytes: int = 0
     ignored_bytes: int = 0
@@ -104,6 +107,7 @@ class Tally:
             lost=self.lost,
             lost_at=tuple(self._lost_at),
             unpaired=self.unpaired,
+            negative_durations=self.negative_durations,
             truncated=self.truncated,
             text_bytes=self.text_bytes,
             ignored_bytes=self.ignored_bytes,

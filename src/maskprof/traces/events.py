@@ -24,6 +24,9 @@ EXACT_FLOAT_US = 2.0**43
 # Beyond this a time in nanoseconds, or the sum of two, would not fit an int64.
 _LONGEST_US = 2**61 // 1000
 
+# Of a process or thread whose number is written as text.
+_MOST_DIGITS = 20
+
 NOTHING: Final = msgspec.Raw(b"")
 
 
@@ -103,8 +106,8 @@ def loose_event(text: msgspec.Raw | bytes) -> ExactEvent | None:
             ph=_text(fields.get("ph")),
             name=_text(fields.get("name")),
             cat=_text(fields.get("cat")),
-            pid=_text(fields.get("pid")),
-            tid=_text(fields.get("tid")),
+            pid=_identity(fields.get("pid")),
+            tid=_identity(fields.get("tid")),
             ts=fields.get("ts", NOTHING),
             dur=fields.get("dur", msgspec.Raw(b"0")),
             args=_args.decode(args) if args is not None and bytes(args).startswith(b"{") else _NO_ARGS,
@@ -118,6 +121,27 @@ def _text(field: msgspec.Raw | None) -> str:
         return ""
     value = msgspec.json.decode(field)
     return value if isinstance(value, str) else "" if value is None else str(value)
+
+
+def _identity(field: msgspec.Raw | None) -> int | str:
+    """A process or thread as the strict decoders have it, so that an odd event stays on its thread."""
+    value = None if field is None else msgspec.json.decode(field)
+    if field is None or value is None:
+        return -1
+    if isinstance(value, int | str) and not isinstance(value, bool):
+        return value
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    return bytes(field).decode("utf-8", "replace")
+
+
+def plain_identity(identity: int | str) -> int | str:
+    """A process or thread by its number where its text is that of one: to viewers, `"5"` and `5` are the same."""
+    if isinstance(identity, int) or len(identity) > _MOST_DIGITS:
+        return identity
+    digits = identity.removeprefix("-")
+    is_number = digits.isascii() and digits.isdecimal() and not (digits[0] == "0" and identity != "0")
+    return int(identity) if is_number else identity
 
 
 def exact_ns(text: msgspec.Raw | bytes) -> int | None:

@@ -24,6 +24,7 @@ from maskprof.traces.events import (
     Complete,
     ExactEvent,
     exact_ns,
+    plain_identity,
 )
 from maskprof.traces.growing import GrowingColumn
 from maskprof.traces.pairing import pair_begins_with_ends
@@ -80,8 +81,8 @@ class ColumnFold:
         self._kind = GrowingColumn()
         self._names = CodeTable("names", tally, lambda name: any(part in name for part in _WITH_VALUES))
         self._categories = CodeTable("categories", tally, lambda c: canonical(c) in (MEMCPY, MEMSET))
-        self._pids = CodeTable("process ids", tally)
-        self._tids = CodeTable("thread ids", tally)
+        self._pids = CodeTable("process ids", tally, plain=plain_identity)
+        self._tids = CodeTable("thread ids", tally, plain=plain_identity)
         self._inputs = CodeTable("shapes", tally)
         self._inputs[_NO_INPUTS] = 0
 
@@ -154,8 +155,8 @@ class ColumnFold:
             events=Events(**columns),
             names=tuple(self._names),
             categories=categories,
-            pids=tuple(self._pids),
-            tids=tuple(self._tids),
+            pids=self._pids.by_code(),
+            tids=self._tids.by_code(),
             inputs=tuple(_as_inputs(text) for text in self._inputs),
         )
 
@@ -176,6 +177,7 @@ class ColumnFold:
         kinds: Int64s | None,
     ) -> None:
         count = len(events)
+        durations = self._without_negative(durations, kinds)
         if len(self._kind) + count > _MOST_EVENTS:
             raise TraceError(
                 f"holds more than {_MOST_EVENTS} events with a duration, which is more than fit in memory; "
@@ -204,6 +206,16 @@ class ColumnFold:
         for column, values in part.items():
             self._columns[column].extend(values)
         self._kind.extend(_constant(ord(COMPLETE), count) if kinds is None else kinds)
+
+    def _without_negative(self, durations: Int64s, kinds: Int64s | None) -> Int64s:
+        """Nothing ends before it begins: such durations become 0, and are counted."""
+        negative = durations < 0
+        if not negative.any():
+            return durations
+        # A begin event's duration is its end's matter.
+        counted = negative if kinds is None else negative & (kinds == ord(COMPLETE))
+        self._tally.negative_durations += int(np.count_nonzero(counted))
+        return np.maximum(durations, 0)
 
     def _input_codes(self, with_values: list[int], args: list[Args]) -> Int64s:
         dims = [a.input_dims for a in args]

@@ -9,7 +9,8 @@ import numpy as np
 from maskprof.traces.categories import DEVICE_EVENTS, LAUNCH_CALLS, MTIA, MTIA_IDLE
 from maskprof.traces.columns import Bools, Events, Int32s, Int64s, Trace
 from maskprof.traces.growing import kept
-from maskprof.traces.pieces import Ints, column, order, positions, row_column
+from maskprof.traces.pieces import Ints, column, order, positions, row_column, slices
+from maskprof.traces.repeated_ids import RepeatedIds
 
 # From the first range of a thread to behind its last one.
 _Span: TypeAlias = tuple[int, int]
@@ -25,10 +26,12 @@ class Launches:
     Attributes:
         device_rows: rows of the device events, ascending; shape (device events,).
         launch_rows: for each, the row of its launch call, or -1; shape (device events,).
+        repeated_ids: how many ids join device events and belong to more than one call.
     """
 
     device_rows: Ints
     launch_rows: Ints
+    repeated_ids: int = 0
 
     @property
     def linked(self) -> Bools:
@@ -55,6 +58,8 @@ def link_launches(trace: Trace) -> Launches:
     by_id = order(len(joining), lambda piece: correlation[calls[joining[piece]]])
     call_rows = column(len(by_id), lambda piece: calls[joining[by_id[piece]]])
     call_ids = column(len(by_id), lambda piece: correlation[call_rows[piece]])
+    if _has_equal_neighbours(call_ids):
+        return _link_repeated(trace, device_rows, call_rows)
 
     def launch_of(piece: slice) -> Ints:
         wanted = correlation[device_rows[piece]]
@@ -64,6 +69,20 @@ def link_launches(trace: Trace) -> Launches:
         return np.where(call_ids[at] == wanted, call_rows[at], -1)
 
     return Launches(device_rows=device_rows, launch_rows=column(len(device_rows), launch_of))
+
+
+def _has_equal_neighbours(ids: Ints) -> bool:
+    return any(
+        bool((ids[piece.start + 1 : piece.stop + 1] == ids[piece][: len(ids) - 1 - piece.start]).any())
+        for piece in slices(len(ids))
+    )
+
+
+def _link_repeated(trace: Trace, device_rows: Ints, call_rows: Ints) -> Launches:
+    """The same where several calls have one id."""
+    ids = RepeatedIds(trace.events, call_rows, device_rows, len(trace.pids))
+    launch_rows = column(len(device_rows), lambda piece: ids.launchers(device_rows[piece]))
+    return Launches(device_rows=device_rows, launch_rows=launch_rows, repeated_ids=ids.repeated())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)

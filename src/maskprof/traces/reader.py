@@ -10,7 +10,7 @@ from maskprof.errors import TraceError
 from maskprof.traces.account import Tally
 from maskprof.traces.columns import Trace
 from maskprof.traces.decode import decode
-from maskprof.traces.finding import find_traces
+from maskprof.traces.finding import find_traces, one_trace
 from maskprof.traces.inflate import MOST_TEXT_BYTES, text_chunks
 
 __all__ = ["find_traces", "read_trace", "read_traces"]
@@ -18,7 +18,6 @@ __all__ = ["find_traces", "read_trace", "read_traces"]
 Source: TypeAlias = str | os.PathLike[str] | BinaryIO
 
 STDIN = "-"
-_MOST_NAMED = 3
 
 
 def read_trace(source: Source, *, python: bool = False, max_text_bytes: int = MOST_TEXT_BYTES) -> Trace:
@@ -45,7 +44,7 @@ def read_trace(source: Source, *, python: bool = False, max_text_bytes: int = MO
     if name == STDIN:
         return _read(sys.stdin.buffer, STDIN, python, max_text_bytes)
     try:
-        path = _one_in(Path(source)) if Path(source).is_dir() else Path(source)
+        path = one_trace(source) if Path(source).is_dir() else Path(source)
         with path.open("rb") as file:
             return _read(file, os.fspath(path), python, max_text_bytes)
     except FileNotFoundError:
@@ -74,17 +73,6 @@ def read_traces(
                 yield read_trace(path, python=python, max_text_bytes=max_text_bytes)
         else:
             yield read_trace(source, python=python, max_text_bytes=max_text_bytes)  # type: ignore[arg-type]
-
-
-def _one_in(folder: Path) -> Path:
-    found = find_traces(folder)
-    if len(found) > 1:
-        some = ", ".join(path.name for path in found[:_MOST_NAMED])
-        more = f" and {len(found) - _MOST_NAMED} more" if len(found) > _MOST_NAMED else ""
-        raise TraceError(
-            f"{folder} holds {len(found)} traces ({some}{more}); name one of them, or read all with read_traces"
-        )
-    return found[0]
 
 
 def _read(file: BinaryIO, name: str, python: bool, max_text_bytes: int) -> Trace:

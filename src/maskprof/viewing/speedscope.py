@@ -16,17 +16,19 @@ from maskprof.traces.categories import DEVICE_ANNOTATION, DEVICE_EVENTS
 from maskprof.traces.columns import Int64s, Trace
 from maskprof.traces.reader import read_trace
 from maskprof.version import __version__
+from maskprof.viewing.trace_page import NamedBytes
 
 _SCHEMA = "https://www.speedscope.app/file-format-schema.json"
 
 
-def speedscope_text(path: Path) -> str:
-    """The trace at `path` as the text of a `.speedscope.json` file.
+def speedscope_text(path: Path, content: bytes | None = None) -> str:
+    """The trace at `path` as the text of a `.speedscope.json` file; `content` as for `trace_page`.
 
     Raises:
         TraceError: there is no trace at `path`, or nothing in it has a duration.
     """
-    return json.dumps(speedscope(read_trace(path, python=True)), separators=(",", ":"))
+    source = path if content is None else NamedBytes(content, str(path))
+    return json.dumps(speedscope(read_trace(source, python=True)), separators=(",", ":"))
 
 
 def speedscope(trace: Trace) -> dict[str, Any]:

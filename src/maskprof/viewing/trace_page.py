@@ -4,19 +4,20 @@ The page asks for nothing outside itself, and says so to the browser, which then
 """
 
 import base64
-import gzip
 from html import escape
 from importlib.resources import files
 from importlib.util import find_spec
+from io import BytesIO
 from pathlib import Path
 
 from maskprof.errors import ConfigError, TraceError
+from maskprof.traces.finding import one_trace
 from maskprof.traces.reader import read_trace
+from maskprof.viewing.browser_json import packed_json
 
 PLUGIN_PACKAGE = "torch_tb_profiler"
 INSTALL_PLUGIN = "pip install 'maskprof[plugin]'"
 
-_GZIP_MAGIC = b"\x1f\x8b"
 # The viewer reads a trace as one string, and Chromium's hold no more than this.
 _MOST_CHARACTERS = 512 * 1024 * 1024
 _POLICY = "default-src 'none'; script-src 'unsafe-inline' 'unsafe-eval'; style-src 'unsafe-inline'; img-src data: blob:"
@@ -26,25 +27,47 @@ _STYLE = (
 )
 
 
-def trace_page(path: Path) -> str:
+def trace_page(path: Path, content: bytes | None = None) -> str:
     """A page that shows the trace at `path` from anywhere, a file included.
 
+    Args:
+        path: a trace, or a folder with exactly one.
+        content: what is in the file, where it was read already, as a pipe can be read only once.
+
     Raises:
-        TraceError: there is no whole trace at `path`, or a compressed one that no browser can hold.
+        TraceError: there is no whole trace at `path`, or one that no browser can hold or read.
         ConfigError: torch-tb-profiler, which brings the viewer, is not installed.
     """
     viewer = viewer_source()
+    file = one_trace(path)
+    read = content if content is not None else read_content(file)
     # What is no trace is told here, in a sentence, and not by the viewer.
-    trace = read_trace(path, max_text_bytes=_MOST_CHARACTERS)
+    trace = read_trace(NamedBytes(read, str(file)), max_text_bytes=_MOST_CHARACTERS)
     if trace.account.truncated:
         raise TraceError(
             f"{trace.path} is cut off, and the viewer shows whole traces only; maskprof analyze reads the rest"
         )
-    # A folder may have been named for the one trace in it.
-    file = Path(trace.path)
-    content = file.read_bytes()
-    packed = content if content.startswith(_GZIP_MAGIC) else gzip.compress(content)
-    return _page(file.name, viewer, base64.b64encode(packed).decode())
+    return _page(file.name, viewer, base64.b64encode(packed_json(read, trace.account, trace.path)).decode())
+
+
+class NamedBytes(BytesIO):
+    """What was read of a file, with the file's name for the reader."""
+
+    def __init__(self, content: bytes, name: str) -> None:
+        super().__init__(content)
+        self.name = name
+
+
+def read_content(file: Path) -> bytes:
+    """All that is in a file or comes through a pipe.
+
+    Raises:
+        TraceError: it cannot be read.
+    """
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise TraceError(f"{file} cannot be read: {error.strerror or error}") from None
 
 
 def waiting_page() -> str:

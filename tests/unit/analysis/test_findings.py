@@ -145,12 +145,120 @@ def test_graphs_and_several_devices(said):
     assert said(builder) == [
         (
             "Bound by the device's own work, for the most part matrix products, experts and attention: "
-            "2 devices (NVIDIA A100) work 100 % of 20 us."
+            "at least one of 2 devices (NVIDIA A100) works 100 % of 20 us (each by itself 100 % and 100 %; "
+            "2.0 at a time on average)."
         ),
         "Of the device's work, matrix products 100 %.",
         "gemm takes 100 % of the kernels' time.",
         "2 of 2 device events come from launches of whole graphs, inside of which no operators are recorded.",
     ]
+
+
+def test_devices_that_take_turns_are_not_taken_for_busy_ones(said):
+    builder = TraceBuilder()
+    for i in range(10):
+        builder.launch(100 * i, i + 1).kernel("gemm", 100 * i + 10, 100, i + 1, device=i % 5)
+    assert said(builder)[0] == (
+        "Bound by the device's own work, for the most part matrix products, experts and attention: at least one of "
+        "5 devices (device 0, device 1, device 2, device 3, device 4) works 100 % of 1 ms (each by itself 20 %; "
+        "1.0 at a time on average)."
+    )
+
+
+def test_devices_that_differ(said):
+    builder = TraceBuilder(deviceProperties=[{"id": i, "name": "A100"} for i in range(4)])
+    for i in range(4):
+        builder.launch(i, i + 1).kernel("gemm", 10, 25 * (i + 1), i + 1, device=i)
+    assert said(builder)[0].endswith(
+        "at least one of 4 devices (A100) works 100 % of 100 us (each by itself 25 % to 100 %; "
+        "2.5 at a time on average)."
+    )
+
+
+def test_device_events_that_take_no_time(said):
+    assert said(TraceBuilder().launch(1, 1, dur=0).kernel("gemm", 20, 0, 1)) == [
+        "The trace has 1 device event, but by its times it takes no time at all: what bounds the device cannot be told."
+    ]
+
+
+def _backward(own: int, others: int) -> TraceBuilder:
+    builder = TraceBuilder(deviceProperties=A100).annotation("backward", 0, 1000).op("aten::sum", 5, 10)
+    for i in range(own + others):
+        thread = {} if i < own else {"tid": 7}
+        builder.launch(10 + 20 * i, i + 1, **thread).kernel("gemm", 15 + 20 * i, 10, i + 1)
+    return builder
+
+
+def test_a_range_whose_work_other_threads_launch_says_so_first(said):
+    sentences = said(_backward(own=1, others=3), within="backward")
+    assert sentences[:2] == [
+        (
+            "While backward was open, other threads launched 3 kernels of 30 us and its own thread 1 of 10 us, "
+            "as a backward pass has a thread of its own: the figures are of its own thread alone."
+        ),
+        "Of what its own thread launched: the NVIDIA A100 works 100 % of 10 us.",
+    ]
+
+
+def test_a_range_all_of_whose_work_other_threads_launch(said):
+    sentences = said(_backward(own=0, others=3), within="backward")
+    assert sentences[:3] == [
+        (
+            "While backward was open, other threads launched 3 kernels of 30 us and its own thread none, "
+            "as a backward pass has a thread of its own: the figures are of its own thread alone."
+        ),
+        (
+            "Inside backward (1 range of 1 ms) nothing was launched that a device ran. "
+            "All 3 device events of the trace were launched outside of it, or on other threads."
+        ),
+        "Bound by reductions: operators take 10 us by themselves, in 1 range of 1 ms.",
+    ]
+
+
+def test_a_range_to_which_other_threads_add_a_part(said):
+    sentences = said(_backward(own=8, others=2), within="backward")
+    assert sentences[0] == (
+        "While backward was open, other threads launched 2 kernels of 20 us and its own thread 8 of 80 us: "
+        "the figures are of its own thread alone."
+    )
+    assert sentences[1].startswith("Bound by the device's own work")
+    assert said(_backward(own=99, others=1), within="backward")[0].startswith("Bound by")
+
+
+def test_a_range_in_which_nothing_happens(said):
+    builder = TraceBuilder().launch(1, 1).kernel("gemm", 20, 30, 1).annotation("idle", 500, 49)
+    assert said(builder, within="idle") == [
+        (
+            "Inside idle (1 range of 49 us) no operator ran and nothing was launched that a device ran. "
+            "The trace's only device event was launched outside of it, or on other threads."
+        )
+    ]
+
+
+def test_a_range_without_operators_in_a_trace_of_the_host_alone(said):
+    builder = TraceBuilder().op("aten::mm", 1, 5).annotation("idle", 500, 49).annotation("idle", 600, 1)
+    assert said(builder, within="idle") == [
+        "Inside idle (2 ranges of 50 us together) no operator ran, and the trace holds no work of a device."
+    ]
+
+
+def test_operators_that_take_no_time_are_not_said_to_be_absent(said):
+    assert said(TraceBuilder().op("aten::mm", 1, 0)) == [
+        "A trace of the host alone: it holds no work of a device."
+    ]
+
+
+def test_unlinked_events_are_in_no_figure_of_a_range(said):
+    builder = TraceBuilder().annotation("step", 0, 50).launch(1, 1).kernel("gemm", 20, 30, 1)
+    builder.kernel("gemm", 60, 30, 9)
+    assert said(builder, within="step")[-1] == (
+        "1 of 2 device events have no launch in the trace: they are in no figure here."
+    )
+
+
+def test_negative_durations_are_mentioned(said):
+    builder = TraceBuilder().op("aten::mm", 1, -5).op("aten::mm", 3, 5)
+    assert said(builder)[-1] == "1 event ends before it begins by the times in the file: taken as 0 long."
 
 
 def test_the_host_alone(said):

@@ -1,9 +1,12 @@
 """Ranges by name: what is listed, and what counts as inside."""
 
+import json
+
 import pytest
 
 from maskprof import analyze
 from maskprof.errors import TraceError
+from maskprof.results.serialize_trace import dump_summaries
 from tests.support.traces import TraceBuilder
 
 
@@ -25,6 +28,33 @@ def test_what_is_not_a_range_of_the_users(tmp_path):
     builder.annotation("instrument.turn", 20, 5).event("python_function", "nn.Module: Linear_0", 0, 9)
     builder.device_annotation("step", 0, 100).op("aten::mm", 0, 5)
     assert ranges(builder, tmp_path) == {}
+
+
+def test_our_own_ranges_are_listed_apart_with_the_same_figures(tmp_path):
+    builder = TraceBuilder().annotation("phase.decode", 0, 100).annotation("block.01.active", 5, 40)
+    builder.op("block.01.mask_check", 6, 1).annotation("instrument.turn", 200, 5).annotation(
+        "block.one", 300, 1
+    )
+    builder.launch(20, 1).kernel("a", 60, 10, 1)
+    summary = analyze(builder.read(tmp_path))
+    assert [found.name for found in summary.ranges] == ["phase.decode", "block.one"]
+    assert {r.name: (r.count, r.host_us, r.device_us, r.kernel_count) for r in summary.own_ranges} == {
+        "block.01.active": (1, 40, 10, 1),
+        "block.01.mask_check": (1, 1, 0, 0),
+        "instrument.turn": (1, 5, 0, 0),
+    }
+    entry = json.loads(dump_summaries([summary]))["ranges"]
+    assert [*entry] == [
+        "phase.decode",
+        "block.one",
+        "block.01.active",
+        "block.01.mask_check",
+        "instrument.turn",
+    ]
+    assert entry["block.01.active"].keys() == entry["phase.decode"].keys()
+    inside = analyze(builder.read(tmp_path), within="block.*.active")
+    assert [found.name for found in inside.own_ranges] == ["block.01.active", "block.01.mask_check"]
+    assert inside.whole.device.kernel_count == 1
 
 
 def test_kernels_count_for_all_ranges_around_their_launch(tmp_path):

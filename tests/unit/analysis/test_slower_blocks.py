@@ -123,3 +123,9 @@ def test_of_one_trace_of_each_side_no_order_is_told(tmp_path):
     trace = decode_steps(tmp_path, [[1000] * 4])
     assert compare_blocks([began(0)], [began(1)]).alternating is None
     assert compare_blocks([began(0), began(2)], [began(1)]).alternating is True
+
+
+def test_traces_of_others_have_no_turns_and_are_refused_with_a_sentence(tmp_path):
+    trace = TraceBuilder().op("aten::mm", 0, 10).launch(2, 1).kernel("gemm", 20, 5, 1).read(tmp_path)
+    with pytest.raises(TraceError, match=r"no turns of at least 4 active blocks.*ranges around blocks"):
+        compare_blocks([trace], [trace])

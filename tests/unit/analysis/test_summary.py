@@ -120,7 +120,8 @@ def test_two_depths_have_a_line_whose_quality_is_unknown():
     ("p50", "interval", "expected", "does"),
     [
         (110.0, (105.0, 115.0), 100.0, True),
-        (110.0, None, 100.0, True),
+        # Without an interval it cannot be told.
+        (110.0, None, 100.0, False),
         # The interval holds what is expected, its ends included.
         (110.0, (90.0, 115.0), 100.0, False),
         (110.0, (100.0, 115.0), 100.0, False),
@@ -168,6 +169,56 @@ def test_a_departure_is_outside_the_interval_and_not_tiny():
     assert departures["first-08-of-16"] == pytest.approx(
         measured - prefill.intercept_ms - 8 * prefill.slope_ms_per_block
     )
+
+
+@pytest.mark.parametrize(
+    ("line", "does"),
+    [
+        ((99.0, 101.0), True),
+        ((90.0, 104.5), True),
+        # They touch or overlap.
+        ((90.0, 105.0), False),
+        ((90.0, 107.0), False),
+        ((115.0, 120.0), False),
+        ((115.5, 120.0), True),
+    ],
+)
+def test_a_departure_is_one_from_the_interval_of_the_line(line, does):
+    found = Statistics(p50=110, p95=0, p99=0, mean=0, std=0, min=0, max=0, median_ci95=(105.0, 115.0))
+    assert departs(found, 100.0, line) is does
+
+
+def _bent(spread: float, count: int = 5, last: float | None = None) -> tuple[list, list]:
+    """Summaries and samples of four depths, of which the second is 30 % above the line; the `last` may scatter more."""
+    summaries, samples = [], []
+    for depth, factor in ((4, 1.0), (8, 1.3), (12, 1.0), (16, 1.0)):
+        configuration = make_configuration(depth)
+        scatter = last if last is not None and depth == 16 else spread
+        own = [
+            replace(s, prefill_ms=s.prefill_ms * factor * (1 + scatter * (-1) ** (s.sample_id + depth // 4)))
+            for s in [s for s in make_samples(configuration) if not s.reference][:count]
+        ]
+        summaries.append(summarize(configuration, own))
+        samples += own
+    return summaries, samples
+
+
+def _departures(spread: float, count: int = 5, last: float | None = None) -> set[str]:
+    prefill = next(fit for fit in fit_lines(*_bent(spread, count, last)) if fit.phase == "prefill")
+    return {name for name, _ in prefill.departures}
+
+
+def test_what_scatters_more_than_it_departs_is_not_said_to_depart():
+    assert "first-08-of-16" in _departures(0.001)
+    assert _departures(0.9) == set()
+
+
+def test_nothing_departs_from_a_line_that_is_not_known():
+    assert _departures(0.001, last=0.9) == set()
+
+
+def test_without_an_interval_no_departure_can_be_told():
+    assert _departures(0.001, count=4) == set()
 
 
 def test_closure_pairs_by_round_and_takes_the_drift_out():

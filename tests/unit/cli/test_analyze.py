@@ -6,6 +6,7 @@ import json
 import sys
 
 import pytest
+from rich.cells import cell_len
 
 from maskprof.cli.main import main
 from tests.support.traces import SHARED_TRACES, TraceBuilder
@@ -201,7 +202,7 @@ def test_standard_input(call, trace, monkeypatch):
 def test_what_is_no_trace_is_one_sentence(call, tmp_path, content, words, command):
     if content is not None:
         (tmp_path / "file.json").write_bytes(content)
-    said = call(command, *words, *(["nowhere.json"] if command == "diff" else []))
+    said = call(command, *words, *(words if command == "diff" else []))
     assert words[0].removeprefix(".") in refused(said)
 
 
@@ -239,6 +240,45 @@ def test_a_bad_flag(call, words):
     code, out, err = call("analyze", *words, *(["t.json"] if words else []))
     assert (code, out) == (2, "")
     assert err.startswith("maskprof analyze: error: ")
+
+
+@pytest.mark.parametrize("width", [80, 100, 140])
+def test_wide_names_take_no_figures_room(call, tmp_path, monkeypatch, width):
+    monkeypatch.setenv("COLUMNS", str(width))
+    range_name = "推理阶段：预填充与解码以及后处理全部过程的计时区间标记（第一次运行，批大小三十二）"  # noqa: RUF001
+    path = (
+        gpu_trace(kernels=("カーネル" * 30, "커널🚀" * 30))
+        .annotation(range_name, 0, 900)
+        .write(tmp_path / "t.json")
+    )
+    code, out, _ = call("analyze", path)
+    assert code == 0
+    lines = out.splitlines()
+    assert max(map(cell_len, lines)) <= width
+    tables = lines[lines.index("Kernels") :]
+    rows = [line.split() for line in tables if line.startswith(("推理", "カーネル", "커널"))]
+    assert len(rows) == 3
+    for row in rows:
+        figures = [word for word in row[1:] if word not in ("gemm", "%")]
+        assert len(figures) >= 4
+        assert all(figure.replace(".", "").isdigit() for figure in figures), row
+
+
+def test_eight_traces_are_shown_in_full_and_nine_a_line_each(call, tmp_path):
+    (tmp_path / "some").mkdir()
+    for number in range(8):
+        gpu_trace().write(tmp_path / "some" / f"{number}.json")
+    assert call("analyze", "some")[1].count("Account of the file") == 8
+    gpu_trace().write(tmp_path / "some" / "it's.json")
+    code, out, _ = call("analyze", "some")
+    assert code == 0
+    assert "Account of the file" not in out
+    assert out.splitlines()[1] == "9 traces in some"
+    assert out.endswith("One in full: maskprof analyze some/0.json\n")
+    assert len(out.splitlines()) == 16
+    (tmp_path / "some" / "0.json").rename(tmp_path / "0 '.json")
+    out = call("analyze", "0 '.json", "some", tmp_path / "trace.json.gz")[1]
+    assert "One in full: maskprof analyze '0 '\"'\"'.json'" in out
 
 
 def test_names_in_a_trace_are_data(call, tmp_path):

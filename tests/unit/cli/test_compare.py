@@ -80,3 +80,36 @@ def test_what_holds_no_trace(tmp_path, capsys, side):
     there = write(tmp_path / "a.json", steps=2)
     assert main.main(["compare", str(there), str(tmp_path / side)]) == 2
     assert side in capsys.readouterr().err
+
+
+def test_other_forms(tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    write(tmp_path / "a.json")
+    write(tmp_path / "b.json", slower=4)
+    words = ["compare", "a.json", "b.json", "--csv", "tables", "--markdown", "c.md", "--json", "c.json"]
+    assert main.main(words) == 0
+    shown = capsys.readouterr().out
+    assert shown.startswith("Block 4 is ")
+    changes = json.loads((tmp_path / "c.json").read_text())["changes"]
+    head, *rows = (line.split(",") for line in (tmp_path / "tables" / "blocks.csv").read_text().splitlines())
+    assert [dict(zip(head, row, strict=True))["block"] for row in rows] == [str(c["block"]) for c in changes]
+    assert [dict(zip(head, row, strict=True))["clear"] for row in rows].count("true") == 1
+    page = (tmp_path / "c.md").read_text()
+    assert page.startswith("Block 4 is ")
+    assert page.count("\n| decode |") == BLOCKS
+    assert main.main([*words[:3], "--markdown"]) == 0
+    assert capsys.readouterr().out == page
+    # As it was when --json took no file.
+    assert main.main(["compare", "--json", "a.json", "b.json"]) == 0
+    assert json.loads(capsys.readouterr().out)["changes"] == changes
+
+
+def test_traces_of_others_have_no_blocks_to_compare(tmp_path, capsys):
+    path = (
+        TraceBuilder().op("aten::mm", 0, 10).launch(1, 1).kernel("gemm", 20, 5, 1).write(tmp_path / "a.json")
+    )
+    assert main.main(["compare", str(path), str(path)]) == 2
+    out, err = capsys.readouterr()
+    assert out == ""
+    assert err.count("\n") == 1
+    assert err.startswith("maskprof: the traces have no ")

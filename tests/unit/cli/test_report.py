@@ -1,3 +1,5 @@
+import csv
+import json
 from dataclasses import replace
 from pathlib import Path
 
@@ -165,3 +167,30 @@ def test_runs_are_called_by_what_tells_them_apart(folders, names, tmp_path, monk
     found = run_names([Path(folder) for folder in folders])
     assert all(name is None or name == given for name, given in zip(names, found, strict=True))
     assert len(set(found)) == len(found)
+
+
+def test_tables_for_other_programs(folder, capsys):
+    other = save("results/other", make_result([make_configuration(8), make_configuration(16)]))
+    words = ["report", str(folder), str(other), "--json", "r.json", "--csv", "tables", "--markdown", "r.md"]
+    assert main(words) == 0
+    assert capsys.readouterr() == ("Report  results/mine/report.html\n", "")
+    entries = json.loads(Path("r.json").read_text())
+    assert [entry["run"] for entry in entries] == ["mine", "other"]
+    assert [row["num_active_blocks"] for row in entries[1]["summary"]] == [8, 16]
+    with Path("tables/summary.csv").open(newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert [(row["run"], row["num_active_blocks"]) for row in rows][-2:] == [("other", "8"), ("other", "16")]
+    assert [float(row["prefill_p50_ms"]) for row in rows] == [
+        row["prefill_p50_ms"] for entry in entries for row in entry["summary"]
+    ]
+    page = Path("r.md").read_text(encoding="utf-8")
+    assert [line for line in page.splitlines() if line.startswith("# ")] == ["# mine", "# other"]
+    assert "| first-08-of-16 | 8 |" in page
+
+
+@pytest.mark.parametrize("flag", ["--json", "--markdown"])
+def test_a_table_alone_on_stdout(folder, capsys, flag):
+    assert main(["report", str(folder), flag]) == 0
+    out, err = capsys.readouterr()
+    assert err == "Report  results/mine/report.html\n"
+    assert out.startswith("[\n" if flag == "--json" else "# mine\n")

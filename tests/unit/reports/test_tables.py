@@ -161,7 +161,7 @@ def test_headline():
             "Prefill takes 4.43 ms (2 configurations measured).",
         ),
         (
-            make_result([make_configuration(4), make_configuration(8)], output_tokens=1),
+            make_result([make_configuration(n) for n in (4, 8, 12)], output_tokens=1),
             "Each active block costs 1.20 ms of prefill.",
         ),
         (
@@ -169,7 +169,7 @@ def test_headline():
                 [
                     make_configuration(n, 16, v)
                     for v in (Variant(), Variant(skip_mode="splice"))
-                    for n in (1, 16)
+                    for n in (1, 15, 16)
                 ]
             ),
             (
@@ -184,10 +184,64 @@ def test_headlines_of_other_runs(result, sentence):
     assert headline(result) == sentence
 
 
+WOULD_TELL = "More than 5 samples per configuration (--num_samples) or a quieter machine would tell."
+
+
 def test_a_slope_that_may_be_zero_is_no_cost():
     result = make_result()
     fits = tuple(replace(fit, slope_ci95=(-0.1, 2.5)) for fit in result.fits)
-    assert headline(replace(result, fits=fits)).startswith("Latency does not measurably grow")
+    assert headline(replace(result, fits=fits)) == (
+        "What an active block costs cannot be told; 8 of 16 blocks run at 55 % of full prefill (ideal 50 %). "
+        f"{WOULD_TELL}"
+    )
+    one = tuple(replace(f, slope_ci95=(-1, 2)) if f.phase == "decode_per_token" else f for f in result.fits)
+    assert headline(replace(result, fits=one)).startswith(
+        "Each active block costs 1.20 ms of prefill, what it costs per decoded token cannot be told; 8 of 16"
+    )
+    falling = tuple(replace(f, slope_ms_per_block=-1.0, slope_ci95=(-1.1, -0.9)) for f in result.fits)
+    assert headline(replace(result, fits=falling)).startswith(
+        "Latency does not grow with the number of active"
+    )
+
+
+def _with_prefill(result, number_of_active, **changes):
+    summary = tuple(
+        replace(s, prefill=replace(s.prefill, **changes))
+        if s.configuration.num_active_blocks == number_of_active
+        else s
+        for s in result.summary
+    )
+    return replace(result, summary=summary)
+
+
+def test_medians_whose_intervals_touch_are_not_said_to_differ():
+    wide = _with_prefill(make_result(), 8, median_ci95=(3.0, 60.0))
+    assert headline(wide) == (
+        "Each active block costs 1.20 ms of prefill and 118 us per decoded token; "
+        f"whether 8 of 16 blocks are faster than all cannot be told. {WOULD_TELL}"
+    )
+    slower = _with_prefill(make_result(), 8, p50=99.0, median_ci95=(98.0, 99.5))
+    assert headline(slower).endswith("8 of 16 blocks run at 467 % of full prefill (ideal 50 %).")
+
+
+def test_of_too_few_samples_no_difference_is_stated():
+    result = make_result([make_configuration(1, 3), make_configuration(3, 3)])
+    summary = tuple(
+        replace(
+            s,
+            num_samples=3,
+            **{
+                p: replace(getattr(s, p), median_ci95=None)
+                for p in ("prefill", "decode", "decode_per_token", "total")
+            },
+        )
+        for s in result.summary
+    )
+    assert headline(replace(result, summary=summary)) == (
+        "Each active block costs about 1.20 ms of prefill and about 118 us per decoded token; 1 of 3 blocks runs at "
+        "about 57 % of full prefill (ideal 33 %). 3 samples per configuration cannot tell it from chance: there are "
+        "intervals from 5 on (--num_samples)."
+    )
 
 
 def test_subject():
@@ -241,13 +295,25 @@ def test_the_headline_says_which_knob_buys_most():
     )
     unclear = Estimate(value=5.0, ci95=(-1.0, 11.0))
     fits = tuple(replace(fit, halving_blocks_ms=unclear, halving_knob_ms=unclear) for fit in result.knob_fits)
-    assert headline(replace(result, knob_fits=fits)).endswith(" No knob measurably buys anything.")
+    assert headline(replace(result, knob_fits=fits)).endswith(
+        f" What halving the blocks, the crops and the top-k saves cannot be told. {WOULD_TELL}"
+    )
+    costly = Estimate(value=-5.0, ci95=(-6.0, -4.0))
+    none = tuple(replace(fit, halving_blocks_ms=costly, halving_knob_ms=costly) for fit in result.knob_fits)
+    assert headline(replace(result, knob_fits=none)).endswith(" No knob measurably buys anything.")
     half = tuple(replace(fit, halving_blocks_ms=replace(unclear, value=99.0)) for fit in result.knob_fits)
     assert headline(replace(result, knob_fits=half)).endswith(
         " Of the total, halving saves: the top-k 12.2 ms and the crops 2.00 ms; "
-        "what the blocks would save is not clear."
+        f"what halving the blocks saves cannot be told. {WOULD_TELL}"
     )
-    alone = make_result(knob_configurations((8, 16), num_crops=(1, 64)))
+    less = tuple(
+        replace(f, halving_knob_ms=unclear) if f.knob == "moe_top_k" else f for f in result.knob_fits
+    )
+    assert headline(replace(result, knob_fits=less)).endswith(
+        f" Of the total, halving the blocks buys most: 30.2 ms; halving the crops 2.00 ms; "
+        f"what halving the top-k saves cannot be told. {WOULD_TELL}"
+    )
+    alone = make_result(knob_configurations((4, 8, 16), num_crops=(1, 64)))
     assert headline(alone).startswith("At crops 64, each active block costs")
     assert "halving the crops buys most" in headline(alone)
 

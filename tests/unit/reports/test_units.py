@@ -103,6 +103,26 @@ def test_what_rounds_to_zero_has_no_sign():
 
 
 def test_a_time_beside_another_has_its_unit():
-    assert units.duration_with_interval(0.64, (0.5, 0.7)) == "640.0 ±140.0 us"
+    assert units.duration_with_interval(0.64, (0.5, 0.7)) == "640 ±140 us"
     assert units.duration_with_interval(0.64, (0.5, 0.7), beside_ms=12.0) == "0.64 ±0.14 ms"
     assert units.duration_with_interval(0.0, None, beside_ms=1.0) == "0.00 ms"
+
+
+@pytest.mark.parametrize(
+    ("value", "interval", "shown"),
+    [
+        (33.81, (-181.89, 40.0), "34 ±216 ms"),
+        (0.7159, (-23.2788, 1.0), "716 ±23995 us"),
+        (-3.78, (-30.04, 0.0), "-3.8 ±26.3 ms"),
+        (1.14, (-6.7, 2.0), "1.14 ±7.84 ms"),
+        (3000.0, (2991.0, 3000.0), "3.00 ±0.01 s"),
+    ],
+)
+def test_a_time_has_no_more_digits_than_its_interval_leaves(value, interval, shown):
+    assert units.duration_with_interval(value, interval) == shown
+
+
+def test_what_was_given_exactly_is_shown_exactly():
+    assert [units.exact(value) for value in (1125.0, 1555, 19.5, 989.4, 8e6)] == [
+        "1125", "1555", "19.5", "989.4", "8000000",
+    ]  # fmt: skip

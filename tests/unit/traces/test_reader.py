@@ -115,7 +115,7 @@ def test_pieces_give_the_same_as_the_whole(tmp_path, monkeypatch, piece):
 def test_times_are_exact_to_the_nanosecond(tmp_path, written, nanoseconds):
     trace = TraceBuilder().op("a", written, 1).op("b", 1, written).read(tmp_path)
     assert trace.events.ts_ns.tolist() == [nanoseconds, 1_000]
-    assert trace.events.dur_ns.tolist() == [1_000, nanoseconds]
+    assert trace.events.dur_ns.tolist() == [1_000, max(0, nanoseconds)]
 
 
 @pytest.mark.parametrize(
@@ -160,6 +160,60 @@ def test_unusual_types_of_fields(tmp_path):
     assert event_rows(trace)[3][:3] == ("", "7", "1.5")
     assert trace.events.correlation.tolist() == [-1] * 4
     assert trace.account.lost == 0
+
+
+@pytest.mark.parametrize("odd", [{"args": None}, {"args": []}, {"name": 5}, {"cat": None}, {"tid": 100.0}])
+def test_an_oddly_typed_event_stays_on_its_thread(tmp_path, odd):
+    builder = TraceBuilder().op("outer", 0, 50).op("inner", 5, 30)
+    builder.events[0] |= odd
+    trace = builder.read(tmp_path)
+    assert [row[2:] for row in event_rows(trace)] == [(100, 100, 0, 50_000), (100, 100, 5_000, 30_000)]
+    assert (trace.pids, trace.tids) == ((100,), (100,))
+
+
+@pytest.mark.parametrize(
+    ("written", "read"),
+    [
+        (["5", 5], [5, 5]),
+        ([5, "5"], [5, 5]),
+        (["-3", -3, "0", 0], [-3, -3, 0, 0]),
+        (["05", 5], ["05", 5]),
+        (["-0", 0], ["-0", 0]),
+        (["5 ", "+5", "५", ""], ["5 ", "+5", "५", ""]),
+        (["9" * 30, 5.0, 5.5], ["9" * 30, 5, "5.5"]),
+        ([None, -1, True, [1], {"a": 1}], [-1, -1, "true", "[1]", '{"a": 1}']),
+    ],
+)
+def test_a_process_is_the_same_as_a_number_and_as_a_text_of_digits(tmp_path, written, read):
+    builder = TraceBuilder()
+    for pid in written:
+        builder.op("aten::mm", 0, 1, pid=pid)
+    trace = builder.read(tmp_path)
+    assert [row[2] for row in event_rows(trace)] == read
+    assert trace.pids == tuple(dict.fromkeys(read))
+
+
+def test_an_event_without_a_process_is_read_alike_whatever_else_is_odd(tmp_path):
+    builder = TraceBuilder().op("plain", 0, 1).op("odd", 2, 1, pid=None)
+    del builder.events[0]["pid"]
+    assert [row[2] for row in event_rows(builder.read(tmp_path))] == [-1, -1]
+
+
+@pytest.mark.parametrize("odd", [{}, {"args": None}, {"ts": "1"}], ids=["fast", "one by one", "exact"])
+def test_negative_durations_are_taken_as_zero_and_counted(tmp_path, odd):
+    builder = TraceBuilder().op("backwards", 1, -10).op("aten::mm", 2, 3).op("nothing", 3, "-0.001")
+    builder.events[0] |= odd
+    trace = builder.read(tmp_path)
+    assert [row[4:] for row in event_rows(trace)] == [(1_000, 0), (2_000, 3_000), (3_000, 0)]
+    assert (trace.account.negative_durations, trace.account.lost) == (2, 0)
+
+
+def test_a_begin_event_is_as_long_as_its_end_says_whatever_duration_it_has(tmp_path):
+    builder = TraceBuilder().event("cpu_op", "outer", 1, 0, ph="B").event("", "", 9, 0, ph="E")
+    builder.events[0]["dur"] = -5
+    trace = builder.read(tmp_path)
+    assert [(row[1], row[5]) for row in event_rows(trace)] == [("outer", 8_000)]
+    assert trace.account.negative_durations == 0
 
 
 def test_begin_and_end_events_become_whole_ones(tmp_path):
@@ -235,7 +289,10 @@ MICROSECONDS = st.one_of(
     st.integers(0, 2**50),
     st.integers(0, 2_000_000_000_000_000_000).map(lambda ns: Decimal(ns).scaleb(-3)),
 )
-EVENTS = st.tuples(NAMES, MICROSECONDS, MICROSECONDS, st.integers(0, 2**40) | NAMES, st.integers(-1, 2**62))
+TEXT_IDS = NAMES.filter(lambda name: not name.removeprefix("-").isdecimal())
+EVENTS = st.tuples(
+    NAMES, MICROSECONDS, MICROSECONDS, st.integers(0, 2**40) | TEXT_IDS, st.integers(-1, 2**62)
+)
 
 
 @settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)

@@ -4,7 +4,10 @@ import codecs
 import gzip
 import io
 import json
+import os
 import sys
+import threading
+from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -108,34 +111,113 @@ def test_paths_that_cannot_be_read(tmp_path, name):
         find_traces(tmp_path / name)
 
 
-def test_only_what_looks_like_a_trace_is_found(tmp_path):
-    traces = {
-        "a.pt.trace.json": _builder().text(),
-        "b.pt.trace.json.gz": _builder().text(),
-        "c.json": _builder().text(bare=True, indent=2),
-        "d.json.gz": _builder().text(separators=(",", ":")),
-        "deep/er/e.json": "\ufeff" + _builder().text(indent=1),
-        "damaged.pt.trace.json.gz": "",
-        "null-first.json": "[null, " + _builder().text(bare=True)[1:],
-    }
-    others = {
-        "exp3_transformer_blocks_mask_results.json": json.dumps({"summary": [{"prefill": {}}]}),
-        "list.json": "[1, 2]",
-        "objects.json": json.dumps([{"name": "x", "value": {"ph": "X"}}]),
-        "text.json": json.dumps({"note": 'about "traceEvents": ['}),
-        "empty.json": "",
-        "notes.txt": _builder().text(),
-    }
-    for name, text in (traces | others).items():
-        path = tmp_path / name
+TRACES = {
+    "a.pt.trace.json": _builder().text(),
+    "b.pt.trace.json.gz": _builder().text(),
+    "c.json": _builder().text(bare=True, indent=2),
+    "d.json.gz": _builder().text(separators=(",", ":")),
+    "deep/er/e.json": "\ufeff" + _builder().text(indent=1),
+    "damaged.pt.trace.json.gz": "",
+    "null-first.json": "[null, " + _builder().text(bare=True)[1:],
+}
+OTHERS = {
+    "exp3_transformer_blocks_mask_results.json": "",
+    "attribution.json": "{",
+    "results.json": json.dumps({"summary": [{"prefill": {}}], "loss": float("nan")}),
+    "list.json": "[1, 2]",
+    "objects.json": json.dumps([{"name": "x", "value": {"ph": "X"}}]),
+    "text.json": json.dumps({"note": 'about "traceEvents": ['}),
+    "log.json": '{"step": 1}\n{"step": 2}\n',
+    "packed.json.gz": "{}",
+    "notes.txt": _builder().text(),
+}
+DAMAGED = {
+    "empty.json": b"",
+    "blank.json": b"\0" * 4096,
+    "cut.json": _builder().text().encode()[:12],
+    "garbage.json": b"\xff\x00garbage",
+    "empty.json.gz": b"",
+    "packed-nothing.json.gz": gzip.compress(b""),
+    "cut.json.gz": gzip.compress(b"{" + b" " * 1000 + b"}")[:20],
+    "magic.json.gz": gzip.compress(b"x")[:8],
+}
+
+
+def fill(folder, texts):
+    for name, text in texts.items():
+        path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        content = text.encode()
-        path.write_bytes(gzip.compress(content) if name.endswith(".gz") and text else content)
+        content = text.encode() if isinstance(text, str) else text
+        packs = name.endswith(".gz") and text and isinstance(text, str)
+        path.write_bytes(gzip.compress(content) if packs else content)
+
+
+def found_in(folder):
+    paths = find_traces(folder)
+    assert paths == sorted(paths)
+    return {str(path.relative_to(folder)) for path in paths}
+
+
+def test_only_what_looks_like_a_trace_is_found(tmp_path):
+    fill(tmp_path, TRACES | OTHERS)
     (tmp_path / "folder.json").mkdir()
-    (tmp_path / "cut.json.gz").write_bytes(gzip.compress(b"x" * 1000)[:20])
-    assert {str(p.relative_to(tmp_path)) for p in find_traces(tmp_path)} == set(traces)
-    assert find_traces(tmp_path) == sorted(find_traces(tmp_path))
+    os.mkfifo(tmp_path / "pipe.json")
+    assert found_in(tmp_path) == set(TRACES)
     assert find_traces(tmp_path / "notes.txt") == [tmp_path / "notes.txt"]
+
+
+def test_damaged_ones_are_found_too(tmp_path):
+    fill(tmp_path, TRACES | OTHERS | DAMAGED)
+    (tmp_path / "nowhere.json").symlink_to("gone")
+    assert found_in(tmp_path) == {*TRACES, *DAMAGED, "nowhere.json"}
+    for name in (*DAMAGED, "nowhere.json"):
+        with pytest.raises(TraceError, match=name):
+            read_trace(tmp_path / name)
+
+
+def test_away_from_traces_only_names_that_tell_count(tmp_path):
+    fill(tmp_path, {"in/a.json": _builder().text(), "elsewhere/config.json": "", "elsewhere/b.json.gz": b""})
+    assert found_in(tmp_path) == {"in/a.json", "elsewhere/b.json.gz"}
+
+
+def test_where_nothing_is_whole_the_damaged_ones_are_named(tmp_path):
+    fill(tmp_path, {"rank0.json": "", "rank1.json": "[", "list.json": "[1]"})
+    assert found_in(tmp_path) == {"rank0.json", "rank1.json"}
+
+
+def test_what_may_not_be_opened_is_found(tmp_path, monkeypatch):
+    fill(tmp_path, {"a.json": _builder().text(), "b.json": _builder().text(), "closed/c.json": "[]"})
+    # The rights of files do not bind the administrator, who may run this.
+    opened, listed = Path.open, os.scandir
+
+    def open_(path, *args, **kwargs):
+        if path.name == "b.json":
+            raise PermissionError(13, "Permission denied", str(path))
+        return opened(path, *args, **kwargs)
+
+    def scandir(path):
+        if Path(path).name == "closed":
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    monkeypatch.setattr(Path, "open", open_)
+    monkeypatch.setattr(os, "scandir", scandir)
+    assert found_in(tmp_path) == {"a.json", "b.json", "closed"}
+    for name in ("b.json", "closed"):
+        with pytest.raises(TraceError, match=f"{name} cannot be read: Permission denied"):
+            read_trace(tmp_path / name)
+
+
+def test_a_pipe_is_read_and_a_device_is_not(tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    assert find_traces(tmp_path / "pipe") == [tmp_path / "pipe"]
+    writer = threading.Thread(target=lambda: (tmp_path / "pipe").write_bytes(_builder().text().encode()))
+    writer.start()
+    trace = read_trace(tmp_path / "pipe")
+    writer.join(timeout=60)
+    assert event_rows(trace) == ROWS
+    with pytest.raises(TraceError, match="/dev/null is neither a file nor a pipe nor a folder"):
+        find_traces("/dev/null")
 
 
 def test_several_traces_one_after_the_other(tmp_path):

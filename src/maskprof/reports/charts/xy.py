@@ -136,7 +136,8 @@ def draw_xy(plot: XYPlot) -> Drawing:
     for number, series in enumerate(plot.series):
         shift = (number - (len(plot.series) - 1) / 2) * plot.apart
         own_x = replace(x, start=x.start + shift, end=x.end + shift)
-        shapes += _series(series, own_x, y, MARKS[number % len(MARKS)])
+        form = MARKS[(number if series.place is None else series.place) % len(MARKS)]
+        shapes += _series(series, own_x, y, form)
         targets += [
             Target(x=own_x(mark.x), y=y(mark.y), text=mark.text, key=mark.key, series=series.place)
             for mark in series.marks

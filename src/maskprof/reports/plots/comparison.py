@@ -8,25 +8,21 @@ from maskprof.reports.charts.rows import Row, RowsPlot, Value, draw_rows
 from maskprof.reports.columns import PHASE_LABELS
 from maskprof.reports.headline import leading_group
 from maskprof.reports.layout import Column, Table
-from maskprof.reports.plots.labels import group_names, short_names
-from maskprof.reports.plots.latency import PHASES, Line, lines_plot
+from maskprof.reports.plots.latency import PHASES, lines_plot
 from maskprof.reports.plots.plot import Plot, figures, slug
-from maskprof.reports.tables import Group, full_summaries, group_of
+from maskprof.reports.plots.run_panels import Named, run_panels
 from maskprof.results.schema import Configuration, ConfigurationSummary, Fit, RunResult, Statistics
-
-Named = tuple[str, RunResult]
 
 
 def overlay_plots(runs: Sequence[Named]) -> tuple[Plot, ...]:
-    """Latency over depth with a line per run; a plot per phase and per way of skipping and setting of the knobs."""
-    groups = dict.fromkeys(group_of(summary) for _, result in runs for summary in result.summary)
-    labels = group_names(list(groups))
+    """Latency over depth with a line per run; a plot per phase, or several where a run varies more than depth."""
+    panels = run_panels(runs)
     plots = []
     for phase, label in PHASES:
-        for number, group in enumerate(groups):
-            heading = f"{label}: {labels[group]}" if labels[group] else label
-            name = f"compare-{slug(phase)}{f'-{number + 1}' if len(groups) > 1 else ''}"
-            plot = lines_plot(name, heading, phase, _lines(runs, group))
+        for number, panel in enumerate(panels):
+            heading = f"{label}: {panel.label}" if panel.label else label
+            name = f"compare-{slug(phase)}{f'-{number + 1}' if len(panels) > 1 else ''}"
+            plot = lines_plot(name, heading, phase, panel.lines)
             if plot is not None:
                 plots.append(plot)
     return tuple(plots)
@@ -111,22 +107,6 @@ def run_table(runs: Sequence[Named]) -> Table:
     columns = [("what", list(rows))]
     columns += [(run, [values[place] for values in rows.values()]) for place, (run, _) in enumerate(runs)]
     return figures("The runs", columns, names=len(columns))
-
-
-def _lines(runs: Sequence[Named], group: Group) -> list[Line]:
-    lines = []
-    for name, result in runs:
-        members = [summary for summary in result.summary if group_of(summary) == group]
-        members.sort(key=lambda summary: summary.configuration.num_active_blocks)
-        lines.append(
-            Line(
-                label=name,
-                summaries=tuple(members),
-                full=full_summaries(result).get(group),
-                names={key: f"{name}, {short}" for key, short in short_names(result).items()},
-            )
-        )
-    return lines
 
 
 def _leading_fit(result: RunResult, phase: str) -> Fit | None:

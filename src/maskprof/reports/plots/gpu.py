@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 
-from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.charts.palette import NUM_SERIES, series_colour
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, draw_bars
@@ -12,6 +11,7 @@ from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Table
 from maskprof.reports.plots.plot import Key, Plot, figures, slug
 from maskprof.results.trace_summary import DeviceTime, Roofline, RooflineRow, TraceSummary
+from maskprof.terminal_cells import cut_middle
 
 _OTHERS = "others"
 _NAME_WIDTH = 60

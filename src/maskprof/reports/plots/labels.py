@@ -3,11 +3,11 @@
 from collections.abc import Mapping, Sequence
 
 from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
-from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.tables import Group
 from maskprof.results.schema import Configuration, RunResult
+from maskprof.terminal_cells import cut_middle
 
 _LONGEST = 44
 

@@ -37,13 +37,15 @@ _APART = 3.0
 class Line:
     """Configurations that differ in depth only, under the name that stands at their line.
 
-    `full` is the one in which all blocks run, where it was measured.
+    `full` is the one in which all blocks run, where it was measured. `place` says which colour and mark the line has
+    on the whole page; None: those of its place in the plot.
     """
 
     label: str
     summaries: tuple[ConfigurationSummary, ...]
     full: ConfigurationSummary | None
     names: dict[str, str]
+    place: int | None = None
 
 
 def latency_plots(result: RunResult) -> tuple[Plot, ...]:
@@ -72,9 +74,11 @@ def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Pl
     medians_us = [_must(s, phase).p50 * 1e3 for _, points in present for s in points]
     unit = units.time_unit(medians_us)
     scale = 1e3 / units.time_factor(unit)
-    several = len(present) > 1
+    # A line of one run needs its name also where the others have none.
+    several = len(present) > 1 or any(line.place is not None for line, _ in present)
     series, guides = [], []
-    for place, (line, points) in enumerate(present):
+    places = [place if line.place is None else line.place for place, (line, _) in enumerate(present)]
+    for place, (line, points) in zip(places, present, strict=True):
         depths = [s.configuration.num_active_blocks for s in points]
         series.append(
             Series(
@@ -110,7 +114,7 @@ def lines_plot(name: str, heading: str, phase: str, lines: Sequence[Line]) -> Pl
     )
     legend = tuple(
         Key(colour=series_colour(place), label=line.label, place=place, mark=MARKS[place % len(MARKS)])
-        for place, (line, _) in enumerate(present)
+        for place, (line, _) in zip(places, present, strict=True)
     )
     return Plot(
         name=name,

@@ -2,7 +2,6 @@
 
 from collections.abc import Sequence
 
-from maskprof.kernel_names import cut_middle
 from maskprof.reports import units
 from maskprof.reports.charts.blocks import BlockBar, BlockBarsPlot, draw_block_bars
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, Row, RowsPlot, Value, draw_bars, draw_rows
@@ -11,6 +10,7 @@ from maskprof.reports.plots.gpu import category_plot, device_plot, roofline_plot
 from maskprof.reports.plots.plot import Key, Plot, figures, slug
 from maskprof.results.trace_comparison import DiffRow, TraceDiff
 from maskprof.results.trace_summary import BlockPhase, BlockTime, TraceSummary
+from maskprof.terminal_cells import cut_middle
 
 _SHOWN = 12
 _NAME_WIDTH = 44

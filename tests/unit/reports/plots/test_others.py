@@ -5,6 +5,7 @@ from dataclasses import replace
 import pytest
 
 from maskprof.config.schema import Variant
+from maskprof.reports.charts.palette import series_colour
 from maskprof.reports.charts.shapes import Boxes, Words
 from maskprof.reports.plots.comparison import comparison_table, overlay_plots, run_table, slope_plots
 from maskprof.reports.plots.gpu import category_plot, device_plot, roofline_plot
@@ -111,6 +112,46 @@ def test_runs_with_different_ways_of_skipping_share_plots_by_way():
         p for p in overlay_plots([("a", make_result()), ("b", other)]) if p.name.startswith("compare-prefill")
     ]
     assert [plot.heading for plot in plots] == ["Prefill: mask-virtual-host", "Prefill: splice"]
+
+
+def _colours(plot) -> dict[str, str]:
+    return {key.label: key.colour for key in plot.legend}
+
+
+def test_a_knob_that_only_differs_between_runs_is_told_beside_their_names():
+    runs = [
+        ("own", make_result(knob_configurations((8, 16)))),
+        ("long", make_result(knob_configurations((8, 16), prompt_tokens=(512,)))),
+    ]
+    prefill = next(plot for plot in overlay_plots(runs) if plot.name.startswith("compare-prefill"))
+    assert (prefill.name, prefill.heading) == ("compare-prefill", "Prefill")
+    assert _colours(prefill) == {"own": series_colour(0), "long · prompt tokens 512": series_colour(1)}
+
+
+def test_a_run_that_leaves_a_knob_alone_is_beside_each_of_its_values():
+    runs = [
+        ("own", make_result(knob_configurations((8, 16)))),
+        ("many", make_result(knob_configurations((8, 16), prompt_tokens=(64, 512)))),
+        ("other", make_result(knob_configurations((8, 16), prompt_tokens=(64,)))),
+    ]
+    plots = [plot for plot in overlay_plots(runs) if plot.name.startswith("compare-prefill")]
+    assert [(plot.name, plot.heading) for plot in plots] == [
+        ("compare-prefill-1", "Prefill: prompt tokens 64"),
+        ("compare-prefill-2", "Prefill: prompt tokens 512"),
+    ]
+    # A run has one colour on the whole page, whoever is beside it.
+    assert _colours(plots[0]) == {
+        name: series_colour(place) for place, name in enumerate(("own", "many", "other"))
+    }
+    assert _colours(plots[1]) == {"own": series_colour(0), "many": series_colour(1)}
+
+
+def test_a_run_alone_in_a_plot_has_its_own_colour():
+    silent = make_result(vision_ms=0.0)
+    plots = {plot.name: plot for plot in overlay_plots([("a", silent), ("b", make_result())])}
+    strokes = {shape.stroke for shape in plots["compare-vision"].drawing.shapes if hasattr(shape, "stroke")}
+    assert series_colour(1) in strokes
+    assert series_colour(0) not in strokes
 
 
 def test_shared_configurations_side_by_side():
