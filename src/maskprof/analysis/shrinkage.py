@@ -18,6 +18,7 @@ Floats = NDArray[np.float64]
 _LEAST_OF_MEDIAN = 1e-5
 # So many steps up, the asymptotic series are exact to 1e-10.
 _STEPS = 10
+_HALVINGS = 50
 
 
 def shrunk(variances: Floats, freedom: int, most_lent: float = math.inf) -> tuple[Floats, float]:
@@ -67,9 +68,11 @@ def _trigamma_inverse(value: float) -> float:
     """The x whose trigamma is this; trigamma falls from infinity to 0, so bisection finds it."""
     # The share x / (1 + x) is bounded, x is not.
     low, high = 0.0, 1.0
-    while low < (middle := (low + high) / 2) < high:
-        if _trigamma(middle / (1 - middle)) > value:
-            low = middle
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        if _trigamma(share / (1 - share)) > value:
+            low = share
         else:
-            high = middle
-    return low / (1 - low)
+            high = share
+    share = (low + high) / 2
+    return share / (1 - share)
