@@ -248,9 +248,7 @@ def _beside_the_others(rows: Floats, steady: Sequence[int]) -> Floats:
 
 def _medians_of_others(rows: Floats) -> Floats:
     """Of each value the median of all others in its row, shape as given."""
-    order = np.argsort(rows, axis=1, kind="stable")
-    ordered = np.take_along_axis(rows, order, axis=1)
-    rank = np.argsort(order, axis=1, kind="stable")
+    ordered, rank = np.sort(rows), np.argsort(np.argsort(rows))
     others = rows.shape[1] - 1
     # A sorted row without one of its values: those from its rank on move up by one place.
     low, high = (

@@ -111,8 +111,27 @@ def test_a_change_is_the_mean_over_the_pairs():
     assert [change.change for change in changes[:3]] == pytest.approx([0, 0, 0], abs=1e-9)
 
 
+@pytest.mark.parametrize("sign", [1, -1])
+def test_of_several_blocks_that_changed_the_one_that_did_most_is_left_out_first(sign):
+    # With both among the others, the median of these is 50 for each that did not change.
+    after = sign * np.array([300, 100, 0, 0, 0]) + np.tile(np.arange(5) % 2, (6, 1)) * [
+        [0],
+        [0],
+        [1],
+        [1],
+        [0],
+        [1],
+    ]
+    changes, _ = changes_of(turns([[0] * 5] * 6, after), wrong=0.05)
+    assert [change.block for change in changes if change.is_clear] == [10, 11]
+    assert [math.log1p(change.change) / UNIT for change in changes] == pytest.approx(
+        [sign * 300, sign * 100, 0, 0, 0], abs=1
+    )
+
+
 def test_sides_of_different_numbers_are_compared_as_they_are():
-    before, after = LATIN, np.concatenate([LATIN, LATIN]) + 70
+    sizes = np.array([0, 300, 5, 70])
+    before, after = LATIN + sizes, np.concatenate([LATIN, LATIN]) + sizes + 70
     for sides in ((before, after), (after, before)):
         changes, found = changes_of(turns(*sides), wrong=0.05, asked=0.001, power=0.9)
         # 30 / 10 is the variance, and digamma(10 / 2) of what they have takes away that of what is lent.
@@ -130,6 +149,9 @@ def test_sides_of_different_numbers_are_compared_as_they_are():
         assert found.traces_needed == least_number(
             math.log1p(0.001), found.spread, 10, 2, wrong=0.05, power=0.9
         )
+        # Four of each side show less than these.
+        _, enough = changes_of(turns(*sides), wrong=0.05, asked=found.smallest, power=0.9)
+        assert enough.traces_needed == 4
 
 
 def test_pieces_of_one_trace_of_a_side():
@@ -150,7 +172,14 @@ def test_pieces_of_one_trace_of_a_side():
 def test_how_many_pieces():
     rows = np.zeros((100, 4))
     # From pieces all alike nothing is known but their number, by the degrees of freedom.
-    for lengths, pieces in (((100,), 10), ((44,), 10), ((39,), 9), ((100, 100), 10), ((100, 3), 6)):
+    for lengths, pieces in (
+        ((100,), 10),
+        ((44,), 10),
+        ((39,), 9),
+        ((100, 100), 10),
+        ((100, 3), 6),
+        ((100,) * 3, 3),
+    ):
         side = [rows[:length] for length in lengths]
         found = _units(turns(side, side))[1]
         assert [len(part) for part in found] == [pieces] * 2
