@@ -154,6 +154,19 @@ def test_sides_of_different_numbers_are_compared_as_they_are():
         assert enough.traces_needed == 4
 
 
+def test_a_change_is_no_spread_of_either_side():
+    after = np.concatenate([LATIN, LATIN]) + np.array([0, 0, 0, 300])
+    changes, _ = changes_of(turns(LATIN, after), wrong=0.05)
+    assert [math.log1p(change.change) / UNIT for change in changes] == pytest.approx([0, 0, 0, 300], abs=1e-6)
+    # Beside the other two of the first three blocks, or beside all three, a side of four has these sums of squares.
+    variances = np.array([11, 8, 11, 10]) * 3 / 10
+    drawn = (10 * math.exp(np.log(variances).mean()) + 10 * variances) / 20
+    reach = 2.085963 * np.sqrt(drawn * (1 / 4 + 1 / 8))
+    assert [
+        (math.log1p(change.interval[1]) - math.log1p(change.change)) / UNIT for change in changes
+    ] == pytest.approx(reach, rel=1e-5)
+
+
 def test_pieces_of_one_trace_of_a_side():
     # Four pieces of four steps.
     pieces = np.repeat(LATIN, 4, axis=0)
