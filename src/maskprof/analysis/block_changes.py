@@ -21,10 +21,11 @@ means; Law and Kelton, Simulation Modeling and Analysis, section 9.5), and the r
 """
 
 import math
+from bisect import bisect_left
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
-from statistics import NormalDist
+from statistics import NormalDist, harmonic_mean
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,7 +49,7 @@ _ROUNDS = 10
 _BIWEIGHT_REACH = 4.685
 _MAD_TO_SIGMA = 1.4826
 _FEWEST_TURNS_OF_A_PIECE = 4
-_MOST_TRACES = 10_000
+_NUMBERS_OF_TRACES = range(_FEWEST_TRACES, 10_001)
 # As alike as blocks are at most; 24 pairs of real traces gave 12, and few pairs may make them look more so by chance.
 _MOST_LENT = 10.0
 # Of this many degrees of freedom Student's distribution is the normal one to three digits.
@@ -78,10 +79,10 @@ class _Spread:
     """
 
     center: Floats
-    errors: Floats | None
-    freedom: float
-    lent: float
-    own_per_pair: int
+    errors: Floats | None = None
+    freedom: float = 0.0
+    lent: float = 0.0
+    own_per_pair: int = 0
 
 
 def changes_of(
@@ -110,10 +111,8 @@ def changes_of(
 
 def tells_a_spread(turns: PhaseTurns) -> bool:
     """Whether there are enough traces or turns for intervals."""
-    whole = _traces(turns) >= _FEWEST_TRACES
     return all(
-        sum(len(_parts(trace, side, whole)) for trace in side) >= _FEWEST_TRACES
-        for side in (turns.before, turns.after)
+        sum(_pieces(trace, side) for trace in side) >= _FEWEST_TRACES for side in (turns.before, turns.after)
     )
 
 
@@ -122,7 +121,7 @@ def _changes(turns: PhaseTurns, spread: _Spread, wrong: float, power: float) -> 
     if spread.errors is not None:
         reach = _t(1 - wrong / 2, spread.freedom) * spread.errors
         seen = _found_at(wrong, power, spread.freedom) * spread.errors
-    before, after = (np.concatenate(list(side)) for side in (turns.before, turns.after))
+    before, after = (np.concatenate(side) for side in (turns.before, turns.after))
     center = spread.center
     return [
         BlockChange(
@@ -149,8 +148,12 @@ def _resolution(
         factor = _found_at(wrong, power, spread.freedom)
         smallest = math.expm1(factor * float(spread.errors.max()))
         typical = math.expm1(factor * float(np.median(spread.errors)))
-        per_pair = float(spread.errors.max()) * math.sqrt(_traces(turns))
-        if asked is not None:
+        # Of sides of different numbers the fewer traces weigh more: as so many pairs they tell.
+        pairs = harmonic_mean([len(turns.before), len(turns.after)])
+        per_pair = float(spread.errors.max()) * math.sqrt(pairs)
+        if asked is not None and unit == "traces" and smallest <= asked:
+            needed = _traces(turns)
+        elif asked is not None:
             needed = _traces_for(math.log1p(asked), per_pair, spread, wrong=wrong, power=power)
     return PhaseResolution(
         phase=turns.phase,
@@ -172,13 +175,8 @@ def _traces_for(change: float, per_pair: float, spread: _Spread, *, wrong: float
         freedom = spread.lent + spread.own_per_pair * (pairs - 1)
         return _found_at(wrong, power, freedom) * per_pair <= change * math.sqrt(pairs)
 
-    low, high = _FEWEST_TRACES, _MOST_TRACES
-    if not is_enough(high):
-        return None
-    while low < high:
-        middle = (low + high) // 2
-        low, high = (low, middle) if is_enough(middle) else (middle + 1, high)
-    return low
+    place = bisect_left(_NUMBERS_OF_TRACES, True, key=is_enough)
+    return _NUMBERS_OF_TRACES[place] if place < len(_NUMBERS_OF_TRACES) else None
 
 
 def _traces(turns: PhaseTurns) -> int:
@@ -189,16 +187,21 @@ def _units(turns: PhaseTurns) -> tuple[Unit, tuple[Floats, Floats]]:
     """Of both sides what blocks take, as logarithms beside one another, shape (traces or pieces, blocks)."""
     whole = _traces(turns) >= _FEWEST_TRACES
     sides = [
-        np.stack([own_times(part) for trace in side for part in _parts(trace, side, whole)])
+        np.stack(
+            [
+                own_times(part)
+                for trace in side
+                for part in np.array_split(trace, 1 if whole else _pieces(trace, side))
+            ]
+        )
         for side in (turns.before, turns.after)
     ]
     return "traces" if whole else "pieces", (sides[0], sides[1])
 
 
-def _parts(trace: Floats, side: Turns, whole: bool) -> list[Floats]:
-    """A trace as it is, or cut into pieces, so that its side has about ten."""
-    pieces = 1 if whole else min(math.ceil(_PIECES / len(side)), len(trace) // _FEWEST_TURNS_OF_A_PIECE)
-    return np.array_split(trace, max(1, pieces))
+def _pieces(trace: Floats, side: Turns) -> int:
+    """Into how many pieces to cut a trace, so that its side has about ten."""
+    return max(1, min(math.ceil(_PIECES / len(side)), len(trace) // _FEWEST_TURNS_OF_A_PIECE))
 
 
 def own_times(took_us: Floats) -> Floats:
@@ -245,9 +248,7 @@ def _beside_the_others(rows: Floats, steady: Sequence[int]) -> Floats:
 
 def _medians_of_others(rows: Floats) -> Floats:
     """Of each value the median of all others in its row, shape as given."""
-    order = np.argsort(rows, axis=1, kind="stable")
-    ordered = np.take_along_axis(rows, order, axis=1)
-    rank = np.argsort(order, axis=1, kind="stable")
+    ordered, rank = np.sort(rows), np.argsort(np.argsort(rows))
     others = rows.shape[1] - 1
     # A sorted row without one of its values: those from its rank on move up by one place.
     low, high = (
@@ -263,23 +264,23 @@ def _spread(sides: tuple[Floats, Floats], steady: Sequence[int], *, in_pairs: bo
     if in_pairs and len(sides[0]) == len(sides[1]):
         apart = _beside_the_others(sides[1] - sides[0], steady)
         center, own, own_per_pair = apart.mean(axis=0), fewer - 1, 1
-        variances, share = apart.var(axis=0, ddof=1), 1 / fewer
+        squares, share = ((apart - center) ** 2).sum(axis=0), 1 / fewer
     else:
         # Blocks are of different sizes: what is usual for one row is told by its distances from the others.
         each = np.concatenate(sides)
         own_rows = _beside_the_others(each - each.mean(axis=0), steady)
         before, after = own_rows[: len(sides[0])], own_rows[len(sides[0]) :]
         center, own, own_per_pair = after.mean(axis=0) - before.mean(axis=0), len(each) - 2, 2
-        within = sum(((side - side.mean(axis=0)) ** 2).sum(axis=0) for side in (before, after))
-        variances, share = within / max(1, own), sum(1 / len(side) for side in (before, after))
+        squares = sum(((side - side.mean(axis=0)) ** 2).sum(axis=0) for side in (before, after))
+        share = sum(1 / len(side) for side in (before, after))
     if fewer < _FEWEST_TRACES:
-        return _Spread(center=center, errors=None, freedom=0.0, lent=0.0, own_per_pair=own_per_pair)
-    variances, freedom = shrunk(variances, own, _MOST_LENT)
+        return _Spread(center=center)
+    variances, freedom = shrunk(squares / own, own, _MOST_LENT)
     return _Spread(
         center=center,
         errors=np.sqrt(variances * share),
         freedom=freedom,
-        lent=max(0.0, freedom - own),
+        lent=freedom - own,
         own_per_pair=own_per_pair,
     )
 
@@ -296,7 +297,7 @@ def _found_at(wrong: float, power: float, freedom: float) -> float:
 
 
 def _t(probability: float, freedom: float) -> float:
-    return _t_of_whole(probability, int(min(max(freedom, 1.0), _MOST_FREEDOM)))
+    return _t_of_whole(probability, int(min(freedom, _MOST_FREEDOM)))
 
 
 @cache

@@ -16,8 +16,9 @@ Floats = NDArray[np.float64]
 
 # As in limma, the authors' own code: a variance that is 0 by chance would count as infinitely surprising.
 _LEAST_OF_MEDIAN = 1e-5
-# From here on the asymptotic series are exact to 1e-9.
-_LARGE = 10.0
+# So many steps up, the asymptotic series are exact to 1e-10.
+_STEPS = 10
+_HALVINGS = 50
 
 
 def shrunk(variances: Floats, freedom: int, most_lent: float = math.inf) -> tuple[Floats, float]:
@@ -48,20 +49,16 @@ def shrunk(variances: Floats, freedom: int, most_lent: float = math.inf) -> tupl
 
 def _digamma(x: float) -> float:
     """The derivative of log gamma, by its recurrence up to where the asymptotic series holds."""
-    below = 0.0
-    while x < _LARGE:
-        below += 1 / x
-        x += 1
+    below = sum(1 / (x + step) for step in range(_STEPS))
+    x += _STEPS
     inverse = 1 / (x * x)
     return math.log(x) - 0.5 / x - inverse * (1 / 12 - inverse * (1 / 120 - inverse / 252)) - below
 
 
 def _trigamma(x: float) -> float:
     """The derivative of digamma."""
-    below = 0.0
-    while x < _LARGE:
-        below += 1 / (x * x)
-        x += 1
+    below = sum(1 / (x + step) ** 2 for step in range(_STEPS))
+    x += _STEPS
     inverse = 1 / (x * x)
     series = 1 / 6 - inverse * (1 / 30 - inverse * (1 / 42 - inverse / 30))
     return 1 / x + inverse / 2 + inverse / x * series + below
@@ -69,11 +66,13 @@ def _trigamma(x: float) -> float:
 
 def _trigamma_inverse(value: float) -> float:
     """The x whose trigamma is this; trigamma falls from infinity to 0, so bisection finds it."""
-    low, high = -40.0, 40.0
-    for _ in range(200):
-        middle = (low + high) / 2
-        if _trigamma(math.exp(middle)) > value:
-            low = middle
+    # The share x / (1 + x) is bounded, x is not.
+    low, high = 0.0, 1.0
+    for _ in range(_HALVINGS):
+        share = (low + high) / 2
+        if _trigamma(share / (1 - share)) > value:
+            low = share
         else:
-            high = middle
-    return math.exp((low + high) / 2)
+            high = share
+    share = (low + high) / 2
+    return share / (1 - share)

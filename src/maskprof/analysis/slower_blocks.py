@@ -109,9 +109,9 @@ def compare_turns(
             f"the traces have no turns of at least {FEWEST_BLOCKS} active blocks, so there is nothing to compare"
         )
     questions = sum(len(phase.blocks) for phase in phases if tells_a_spread(phase))
-    found = [
-        changes_of(phase, wrong=_WRONG / max(1, questions), asked=resolve, power=power) for phase in phases
-    ]
+    # Where nothing tells a spread there are no intervals; else a phase has at least so many blocks.
+    wrong = _WRONG / max(FEWEST_BLOCKS, questions)
+    found = [changes_of(phase, wrong=wrong, asked=resolve, power=power) for phase in phases]
     return BlockComparison(
         device=device,
         changes=tuple(change for changes, _ in found for change in changes),
@@ -124,17 +124,15 @@ def _phase(
     name: str, before: Sequence[dict[int, Floats]], after: Sequence[dict[int, Floats]]
 ) -> PhaseTurns | None:
     """One phase of all traces; None where too few blocks took part."""
-    blocks = [sorted(set(side[0]).intersection(*side)) for side in (before, after)]
-    if blocks[0] != blocks[1]:
-        raise TraceError(
-            f"the two sides differ in which blocks are active in {name}: {blocks[0]} and {blocks[1]}"
-        )
-    if len(blocks[0]) < FEWEST_BLOCKS:
+    blocks, others = (sorted(set(side[0]).intersection(*side)) for side in (before, after))
+    if blocks != others:
+        raise TraceError(f"the two sides differ in which blocks are active in {name}: {blocks} and {others}")
+    if len(blocks) < FEWEST_BLOCKS:
         return None
     matrices = [
-        [np.stack([own[block] for block in blocks[0]], axis=1) for own in side] for side in (before, after)
+        [np.stack([own[block] for block in blocks], axis=1) for own in side] for side in (before, after)
     ]
-    return PhaseTurns(phase=name, blocks=tuple(blocks[0]), before=matrices[0], after=matrices[1])
+    return PhaseTurns(phase=name, blocks=tuple(blocks), before=matrices[0], after=matrices[1])
 
 
 def _alternating(before: Sequence[TraceTurns], after: Sequence[TraceTurns]) -> bool | None:
@@ -165,8 +163,6 @@ def _turns(ranges: OwnRanges, took: Floats) -> tuple[dict[int, Floats], ...]:
 
 def _kernel_us(trace: Trace, ranges: OwnRanges) -> Floats:
     """Per range that is a turn, the time of the kernels launched inside it."""
-    if not len(ranges.kind):
-        return np.zeros(0)
     launches = link_launches(trace)
     rows = launches.device_rows[launches.linked]
     inside = innermost(trace.events, ranges.nesting, launches.launch_rows[launches.linked])

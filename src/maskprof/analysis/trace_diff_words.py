@@ -199,7 +199,8 @@ def _only_in(letter: str, found: TraceDiff) -> str:
     status, skipped = (
         ("removed", found.skipped_only_in_b) if letter == "A" else ("added", found.skipped_only_in_a)
     )
-    parts, blocks = [], set()
+    parts: list[str] = []
+    blocks: set[int] = set()
     for phase, rows in found.blocks.items():
         own = [row for row in rows if row.status == status and int(row.key) not in skipped]
         if own:

@@ -17,8 +17,8 @@ class BlockChange:
         turns: how many turns were compared, on the side that has fewer.
         before_us, after_us: the block's median turn, as recorded: ranges cost the same on both sides.
         change: how much more of a step the block takes than it did, measured by the other blocks of the same
-            step, so that what makes a whole step slower is no change: 0.02 is 2 % slower. Of each trace the median
-            over its turns, of all traces the mean.
+            step, so that what makes a whole step slower is no change: 0.02 is 2 % slower. Of each trace what its
+            turns have in common, those left out that other work hit; of all traces the mean.
         interval: of `change`; of all blocks' intervals together, 95 % of comparisons have none that is wrong. None
             where there are too few traces and turns to see a spread.
         resolution: the slowdown that these traces would have shown, with the probability that the phase's resolution
@@ -55,7 +55,8 @@ class PhaseResolution:
         power: the probability that both are for.
         asked: a resolution that was asked for.
         traces_needed: how many traces of each side, as long as these, would give it: an estimate from the spread
-            seen. Of pieces, the least that can be enough. None where nothing was asked, or no number is enough.
+            seen; where these do, as many as there are. Of pieces, the least that can be enough. None where nothing
+            was asked, or no number is enough.
     """
 
     phase: str

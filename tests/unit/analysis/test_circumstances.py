@@ -276,5 +276,92 @@ def test_a_sitting_on_a_slower_machine():
 
 def test_the_processes_of_one_sitting_are_one():
     stretches = [replace(SETTLED, configuration=c.name, states=(BUSY,)) for c in (FOUR, EIGHT)]
-    (found,) = said([1.0, 1.01] * 3, sittings=stretches)
-    assert found.text == "other processes kept 1.0 of 2 processors busy meanwhile"
+    # Of all of them, or of the first.
+    for own in (stretches, [stretches[0], replace(stretches[1], states=())]):
+        (found,) = said([1.0, 1.01] * 3, sittings=own)
+        assert found.text == "other processes kept 1.0 of 2 processors busy meanwhile"
+
+
+def drifts(effects):
+    sittings = [replace(SETTLED, number=number + 1) for number in range(len(effects))]
+    return [finding for finding in several_sittings(effects, sittings) if finding.topic == "drift"]
+
+
+def test_each_sitting_is_compared_with_the_first_of_enough_rounds():
+    first, faster, slower = (
+        [1.0, 1.01, 0.99, 1.0, 1.0],
+        [0.9, 0.91, 0.89, 0.9, 0.9],
+        [1.5, 1.51, 1.49, 1.5, 1.5],
+    )
+    assert drifts([[7.0] * 4, first, [9.0] * 4, faster, first, slower]) == [
+        Finding(
+            topic="drift",
+            is_warning=True,
+            text=f"sitting {number} ran {change} than sitting 2",
+            advice="measure in one sitting what is to be compared closely",
+        )
+        for number, change in ((4, "10% faster"), (6, "50% slower"))
+    ]
+
+
+def test_where_no_sitting_stands_out_drift_is_looked_for_over_all():
+    (found,) = drifts([[0.9, 0.91, 0.9, 0.89], [1.0, 1.0, 1.0, 1.0], [1.08, 1.07, 1.08, 1.09]])
+    assert found.text == "the machine became 20% slower in the course of the run"
+    assert drifts([[1.0] * 6, [1.01] * 6]) == []
+
+
+def test_the_whole_run_has_no_drift_where_a_sitting_stands_out():
+    (found,) = drifts([[1.0] * 10, [1.3] * 10])
+    assert found.text == "sitting 2 ran 30% slower than sitting 1"
+
+
+def test_reference_samples_are_of_no_sitting_that_is_compared():
+    samples = [replace(sample, sitting=1 + sample.round // 5) for sample in samples_of([1.0] * 5 + [1.2] * 5)]
+    # The rounds of the reference go on by themselves; its sitting is not that of the same round of others.
+    references = [replace(make_sample(FOUR, number, reference=True), sitting=2) for number in range(10)]
+    found = findings({}, (), [*samples, *references], [])
+    assert "sitting 2 ran 20% slower than sitting 1" in {finding.text for finding in found}
+
+
+def test_sittings_are_listed_up_to_four():
+    def told(*times):
+        sittings = [
+            replace(SETTLED, number=number + 1, environment={"time": time} if time else {})
+            for number, time in enumerate(times)
+        ]
+        (found,) = several_sittings([[1.0]] * len(times), sittings)
+        return found
+
+    early, late = "2026-11-24T10:00:59+00:00", "2026-11-25T09:30:00+00:00"
+    assert told(early, None, None, late) == Finding(
+        topic="sittings",
+        is_warning=False,
+        text="measured in 4 sittings, by --resume: sitting 1, begun 2026-11-24 10:00, with 2 samples; sitting 2 with "
+        "2 samples; sitting 3 with 2 samples; sitting 4, begun 2026-11-25 09:30, with 2 samples",
+    )
+    assert told(None, early, late, None, None).text == (
+        "measured in 5 sittings, by --resume, begun 2026-11-24 10:00 to 2026-11-25 09:30"
+    )
+    assert told(*[None] * 5).text == "measured in 5 sittings, by --resume"
+    assert told(7, None).text == (
+        "measured in 2 sittings, by --resume: sitting 1 with 2 samples; sitting 2 with 2 samples"
+    )
+
+
+def test_what_was_seen_in_three_sittings():
+    sittings = [replace(SETTLED, number=number, states=(BUSY,)) for number in (1, 2, 3)]
+    found, _ = several_sittings([[1.0]] * 3, sittings)
+    assert found.text == "in sittings 1, 2 and 3, other processes kept 1.0 of 2 processors busy meanwhile"
+
+
+def test_a_sitting_whose_environment_was_not_kept_had_that_of_the_run():
+    environment = {"cpu_count": 4, "threads": 2, "processor": PROCESSOR}
+    sittings = [replace(SETTLED, states=(BUSY,)), replace(SETTLED, number=2, environment={"cpu_count": 8})]
+    found = findings(environment, (sittings[0],), (), ())
+    assert [finding.text for finding in found] == [
+        "torch computes with 2 threads on 1 cores: two of them share a core",
+        "other processes kept 2.0 of 4 processors busy meanwhile",
+    ]
+    # Without samples the last sitting is what there is to tell of, and without sittings the run's own.
+    assert findings(environment, [sittings[0], *sittings], (), ()) == ()
+    assert [finding.topic for finding in findings(environment, (), (), ())] == ["threads"]

@@ -15,7 +15,57 @@ def test_the_functions_of_gamma():
     assert _trigamma(1) == pytest.approx(math.pi**2 / 6, abs=1e-9)
     assert _trigamma(0.5) == pytest.approx(math.pi**2 / 2, abs=1e-9)
     for x in (0.01, 0.5, 3.0, 1000.0):
-        assert _trigamma_inverse(_trigamma(x)) == pytest.approx(x, rel=1e-9)
+        assert _trigamma_inverse(_trigamma(x)) == pytest.approx(x, rel=1e-12)
+
+
+def test_the_functions_of_gamma_are_exact_to_the_last_term_of_their_series():
+    """Of whole numbers they are sums; the next term of either series would be less than half of what is asked."""
+    harmonic = math.fsum([-EULER, *(1 / k for k in range(1, 20))])
+    assert _digamma(20) == pytest.approx(harmonic, rel=0, abs=1.2e-14)
+    assert _trigamma(10) == pytest.approx(
+        math.fsum([math.pi**2 / 6, *(-1 / k**2 for k in range(1, 10))]), rel=0, abs=1e-15
+    )
+
+
+def test_two_degrees_of_freedom_that_lend_each_other_two():
+    """digamma(1) = -euler, trigamma(1) = pi^2 / 6: chance and what is beyond it are alike, and the common one is 1."""
+    apart = math.pi / math.sqrt(6)
+    variances = np.exp([apart, -apart])
+    drawn, freedom = shrunk(variances, 2)
+    assert drawn == pytest.approx((1 + variances) / 2)
+    assert freedom == pytest.approx(4)
+
+
+def test_four_degrees_of_freedom_that_borrow_two():
+    """digamma(2) = 1 - euler, trigamma(2) = pi^2 / 6 - 1."""
+    apart = math.sqrt(math.pi**2 / 3 - 1)
+    variances = 5 * np.exp([apart, 0, -apart])
+    drawn, freedom = shrunk(variances, 4)
+    assert drawn == pytest.approx((2 * 5 * 2 / math.e + 4 * variances) / 6)
+    assert freedom == pytest.approx(6)
+
+
+def test_one_degree_of_freedom_that_borrows_one():
+    """digamma(1 / 2) = -euler - log 4, trigamma(1 / 2) = pi^2 / 2."""
+    variances = 5 * np.exp([math.pi, 0, -math.pi])
+    drawn, freedom = shrunk(variances, 1)
+    assert drawn == pytest.approx((5 + variances) / 2)
+    assert freedom == pytest.approx(2)
+
+
+def test_no_more_is_lent_than_the_others_have():
+    assert shrunk(np.array([1.0, 1.1]), 1, most_lent=10)[1] == 2
+    assert shrunk(np.array([1.0, 1.1, 1.0]), 1, most_lent=10)[1] == 3
+    # Nor than is asked for, where it would be 10 and a little by itself.
+    variances = np.array([1.0, 100.0, 0.01, 10.0, 0.1])
+    assert shrunk(variances, 50, most_lent=0.25)[1] == 50.25
+
+
+def test_a_variance_of_nothing_counts_as_a_small_share_of_the_middle_one():
+    nothing, little = (shrunk(np.array([least, 3.0, 1.0, 4.0]), 2) for least in (0.0, 2e-5))
+    assert nothing[1] == little[1] < 8
+    assert nothing[0][1:].tolist() == little[0][1:].tolist()
+    assert nothing[0][0] < little[0][0]
 
 
 def test_variances_that_differ_by_chance_are_one():

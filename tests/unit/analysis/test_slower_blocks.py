@@ -1,22 +1,26 @@
 """Which turns of traces are compared; what is made of them is asked in test_block_changes.py."""
 
+from dataclasses import replace
+
+import numpy as np
 import pytest
 
-from maskprof.analysis.slower_blocks import compare_blocks
+from maskprof.analysis.block_changes import PhaseTurns, changes_of
+from maskprof.analysis.slower_blocks import compare_blocks, turns_of
 from maskprof.errors import TraceError
 from tests.support.traces import TraceBuilder
 
 
-def decode_steps(tmp_path, took_us, *, builder=None):
-    """Decode steps alone: for each the time of every block's turn, None where the block does not turn."""
-    builder, now = builder or TraceBuilder(), 10_000
-    for step in took_us:
+def decode_steps(tmp_path, took_us, *, prefill=None):
+    """Decode steps: for each the time of every block's turn, None where the block does not turn."""
+    builder, now = TraceBuilder(), 10_000
+    for step in [prefill, *took_us] if prefill else took_us:
         began = now
         for block, took in enumerate(step):
             if took is not None:
                 builder.annotation(f"block.{block:02d}.active", now, took)
                 now += took
-        builder.annotation("phase.decode", began, now - began)
+        builder.annotation("phase.prefill" if step is prefill else "phase.decode", began, now - began)
     return builder.read(tmp_path)
 
 
@@ -65,6 +69,60 @@ def test_kernels_count_in_the_turn_that_launched_them_and_nothing_else_does(tmp_
     assert comparison.device
     assert [change.before_us for change in comparison.changes] == [0.25, 50.0, 60.0, 70.0, 0.5]
     assert [change.change for change in comparison.changes] == [0.0] * 5
+
+
+def test_intervals_leave_room_for_all_blocks_of_the_phases_that_tell_a_spread(tmp_path):
+    took = [
+        [[1000 + 40 * step * block % 77 + n * block for block in range(4)] for step in range(12)]
+        for n in (0, 1)
+    ]
+    before, after = (decode_steps(tmp_path, steps, prefill=list(steps[0])) for steps in took)
+    sides = [[np.array(steps, dtype=float)] for steps in took]
+    both = compare_blocks([before], [after])
+    assert [change.interval is None for change in both.changes] == [True] * 4 + [False] * 4
+    assert both.changes[4:] == decode_changes(sides, wrong=0.05 / 4)
+    every = compare_blocks([before] * 3, [after] * 3)
+    assert every.changes[4:] == decode_changes([side * 3 for side in sides], wrong=0.05 / 8)
+
+
+def decode_changes(sides, *, wrong):
+    turns = PhaseTurns(phase="decode", blocks=(0, 1, 2, 3), before=sides[0], after=sides[1])
+    return tuple(changes_of(turns, wrong=wrong)[0])
+
+
+def test_the_power_that_was_asked_for(tmp_path):
+    trace = decode_steps(tmp_path, [[1000] * 4] * 2)
+    (found,) = compare_blocks([trace], [trace], power=0.9).resolutions
+    assert found.power == 0.9
+
+
+def test_the_host_is_compared_where_not_every_trace_has_a_device(tmp_path):
+    with_device = device_steps(tmp_path, [[50] * 4] * 4)
+    without = decode_steps(tmp_path, [[100] * 4] * 4)
+    for sides in (([with_device], [without]), ([without], [with_device])):
+        comparison = compare_blocks(*sides)
+        assert not comparison.device
+        assert {(change.before_us, change.after_us) for change in comparison.changes} == {(100.0, 100.0)}
+
+
+def test_when_a_trace_began(tmp_path):
+    trace = decode_steps(tmp_path, [[1000] * 4])
+    assert (turns_of(trace).began_ns, turns_of(trace).tells_when) == (10_000_000, False)
+    told = replace(trace, metadata={"baseTimeNanoseconds": 5})
+    assert (turns_of(told).began_ns, turns_of(told).tells_when) == (10_000_005, True)
+    nothing = TraceBuilder().read(tmp_path)
+    assert turns_of(nothing).began_ns == 0
+    with pytest.raises(TraceError, match="no turns"):
+        compare_blocks([nothing], [nothing])
+
+
+def test_of_one_trace_of_each_side_no_order_is_told(tmp_path):
+    def began(second):
+        return replace(trace, metadata={"baseTimeNanoseconds": second * 10**9})
+
+    trace = decode_steps(tmp_path, [[1000] * 4])
+    assert compare_blocks([began(0)], [began(1)]).alternating is None
+    assert compare_blocks([began(0), began(2)], [began(1)]).alternating is True
 
 
 def test_traces_of_others_have_no_turns_and_are_refused_with_a_sentence(tmp_path):

@@ -24,3 +24,5 @@ def test_each_range_knows_its_kind_its_block_its_turn_and_its_phase(tmp_path):
     assert ranges.turn.tolist() == [-1, 1, 1, -1, -1]
     assert ranges.phase.tolist() == [0, 0, 0, -1, -1]
     assert (ranges.kind.dtype, ranges.block.dtype) == (np.int8, np.int64)
+    # Positions in half the memory.
+    assert ranges.turn.dtype == ranges.phase.dtype == np.int32
