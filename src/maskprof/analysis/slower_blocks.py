@@ -56,7 +56,7 @@ def turns_of(trace: Trace) -> TraceTurns:
         )
     has_device = bool(trace.in_categories(DEVICE_EVENTS).any())
     base = trace.metadata.get(_BASE)
-    began_ns = int(trace.events.ts_ns.min()) if len(trace.events) else 0
+    began_ns = int(trace.events.ts_ns.min())
     return TraceTurns(
         host=_turns(ranges, ranges.dur_us),
         device=_turns(ranges, _kernel_us(trace, ranges)) if has_device else None,
