@@ -14,7 +14,7 @@ from maskprof.analysis.launches import launch_facts
 from maskprof.analysis.pair_sums import PairSums
 from maskprof.analysis.pairs import pair_pieces
 from maskprof.analysis.range_members import Members, event_pieces, range_members
-from maskprof.results.trace_summary import Breakdown, LaunchFacts, RangeTime
+from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, RangeTime
 from maskprof.traces.columns import Int64s
 from maskprof.traces.growing import GrowingColumn
 from maskprof.traces.pieces import Ints, column, slices
@@ -46,7 +46,7 @@ def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
     members = range_members(ranges, evidence.calls)
     launches = _launches(evidence, members)
     found = _breakdowns(evidence, members, launches)
-    during = _kernels_during(evidence)
+    elsewhere = _elsewhere(evidence, [breakdown.device for breakdown in found])
     return tuple(
         RangeTime(
             name=name,
@@ -56,11 +56,11 @@ def range_times(evidence: Evidence) -> tuple[RangeTime, ...]:
             kernel_count=time.kernel_count if time else 0,
             launch_count=facts.count if facts else 0,
             breakdown=breakdown,
-            elsewhere_kernel_count=count - (time.kernel_count if time else 0),
-            elsewhere_device_us=(ns - round(1000 * time.kernel_time_us if time else 0)) / 1000,
+            elsewhere_kernel_count=others,
+            elsewhere_device_us=others_ns / 1000,
         )
-        for row, (name, breakdown, facts, (count, ns)) in enumerate(
-            zip(ranges.names, found, launches, during, strict=True)
+        for row, (name, breakdown, facts, (others, others_ns)) in enumerate(
+            zip(ranges.names, found, launches, elsewhere, strict=True)
         )
         for time in (breakdown.device,)
     )
@@ -138,6 +138,16 @@ def _facts(evidence: Evidence, lower: Ints, upper: Ints) -> LaunchFacts | None:
     if not len(delay):
         return None
     return launch_facts(delay.finish(), host_ns=host_ns, depth=depth, deepest=deepest)
+
+
+def _elsewhere(evidence: Evidence, own: list[DeviceTime | None]) -> list[tuple[int, int]]:
+    """Count and time of the kernels that other threads launched while a range of each name was open."""
+    if len(evidence.calls.axis.threads) <= 1:
+        return [(0, 0)] * len(own)
+    return [
+        (count - time.kernel_count, ns - round(1000 * time.kernel_time_us)) if time else (count, ns)
+        for (count, ns), time in zip(_kernels_during(evidence), own, strict=True)
+    ]
 
 
 def _kernels_during(evidence: Evidence) -> list[tuple[int, int]]:

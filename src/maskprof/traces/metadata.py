@@ -19,6 +19,8 @@ _BLANKS = b" \t\r\n"
 _MOST_CUTS = 64
 _TRAILING = re.compile(r"trailing characters \(byte (\d+)\)")
 
+# Takes control characters inside texts, as they stand in traces.
+_lenient = json.JSONDecoder(strict=False)
 _keys = msgspec.json.Decoder(dict[str, msgspec.Raw])
 
 
@@ -129,7 +131,7 @@ class Surroundings:
                     if key == "distributedInfo":
                         values[key] = msgspec.to_builtins(msgspec.json.decode(text, type=_Distributed))
                 else:
-                    values[key] = json.loads(bytes(text), strict=False)
+                    values[key] = _lenient.decode(str(text, "utf-8"))
             except (ValueError, RecursionError, *DECODE_ERRORS):
                 self._tally.note(f"metadata {key[:80]!r} could not be read")
         return values
