@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from maskprof.reports.units import count
+from maskprof.counted_nouns import count
 from maskprof.version import __version__
 
 if TYPE_CHECKING:

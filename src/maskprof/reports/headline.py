@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maskprof.config.knobs import varying_knobs
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.knob_tables import leading_fits
@@ -29,7 +30,7 @@ def subject(result: RunResult) -> str:
     model = result.model
     facts = [
         model.name,
-        units.count(model.num_blocks, "block"),
+        count(model.num_blocks, "block"),
         f"{_magnitude(model.num_parameters)} parameters",
         model.dtype,
     ]
@@ -116,7 +117,7 @@ def _doubt(interval: tuple[float, float] | None) -> _Doubt | None:
 def _what_would_tell(result: RunResult, doubts: frozenset[_Doubt]) -> str:
     counts = sorted({summary.num_samples for summary in result.summary})
     least, most = counts[0], counts[-1]
-    samples = units.count(most, "sample") if least == most else f"{least} to {most} samples"
+    samples = count(most, "sample") if least == most else f"{least} to {most} samples"
     if "few" in doubts and least < MIN_SAMPLES_FOR_INTERVAL:
         return (
             f"{samples[0].upper()}{samples[1:]} per configuration cannot tell it from chance: there are intervals from "
@@ -136,7 +137,7 @@ def _range_sentence(result: RunResult) -> str:
     medians = sorted(summary.prefill.p50 for summary in result.summary)
     lowest, highest = units.duration_ms(medians[0]), units.duration_ms(medians[-1])
     reach = lowest if lowest == highest else f"{lowest} to {highest}"
-    return f"Prefill takes {reach} ({units.count(len(medians), 'configuration')} measured)."
+    return f"Prefill takes {reach} ({count(len(medians), 'configuration')} measured)."
 
 
 def _cost_sentence(fits: list[Fit]) -> _Said:
