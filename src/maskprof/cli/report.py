@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import quote
 
 from maskprof.cli.outputs import STDOUT, Outputs, add_output_flags, outputs_of, place_of, write_page
+from maskprof.counted_nouns import count
 from maskprof.errors import ConfigError, MaskprofError
 from maskprof.reports.page import Link, Run, page_of, plots_of
 from maskprof.results.outputs import check_outputs, write_output
@@ -86,7 +87,7 @@ def run(args: argparse.Namespace) -> int:
         from maskprof.reports.images import write_images  # noqa: PLC0415
 
         paths = write_images(plots, folder, kind)
-        written += f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n"
+        written += f"{kind.upper()}     {folder}/  ({count(len(paths), 'plot')})\n"
     _write_tables(outputs, list(zip(names, results, strict=True)))
     if target is None:
         write_page(page)

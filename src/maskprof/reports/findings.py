@@ -126,11 +126,12 @@ def _skip_sentence(result: RunResult) -> str:
         clear = sum(above for _, above in clean)
         if 2 * clear >= len(clean):
             value = units.duration_us(median(value for value, _ in clean))
-            parts.append(f"{value} {words} (clearly above zero in {clear} of {len(clean)} configurations)")
-        else:
             parts.append(
-                f"nothing {words} that can be told from zero in {len(clean) - clear} of {len(clean)} configurations"
+                f"{value} {words} (clearly above zero in {clear} of {count(len(clean), 'configuration')})"
             )
+        else:
+            of_all = f"{len(clean) - clear} of {count(len(clean), 'configuration')}"
+            parts.append(f"nothing {words} that can be told from zero in {of_all}")
     if not parts:
         return ""
     return (

@@ -218,7 +218,8 @@ def _tokens(result: RunResult) -> str:
     vision = _range([s.num_vision_tokens for s in result.samples])
     output = _range([s.num_output_tokens for s in result.samples])
     images = "" if vision == "0" else f" + {vision} image"
-    return f"{text} text{images} tokens in, {output} out"
+    tokens = "token" if (text, vision) == ("1", "0") else "tokens"
+    return f"{text} text{images} {tokens} in, {output} out"
 
 
 def _range(values: Sequence[int]) -> str:
