@@ -160,14 +160,14 @@ def test_what_is_returned_is_what_is_saved(watch):
 
 
 def test_an_interruption_while_saving_comes_when_all_is_saved(watch):
+    class Stopping(Display):
+        def stage(self, text):
+            if text == "saving":
+                os.kill(os.getpid(), signal.SIGINT)
+
     told = []
-
-    def at(what):
-        if what == "saving":
-            os.kill(os.getpid(), signal.SIGINT)
-
     with handled(), pytest.raises(KeyboardInterrupt):
-        experiment.run(settings(), Display(at), told.append)
+        experiment.run(settings(), Stopping(), told.append)
     (outcome,) = told
     assert not outcome.interrupted
     assert saved() == outcome.result

@@ -185,7 +185,7 @@ def test_what_the_machine_did_and_how_it_is_set():
     environment = {"cpu_count": 2, "threads": 2, "processor": PROCESSOR}
     found = said(sittings=(replace(SETTLED, states=(busy,)),) * 2, environment=environment)
     assert [finding.text for finding in found] == [
-        "torch computes with 2 threads on 1 cores: two of them share a core",
+        "torch computes with 2 threads on 1 core: two of them share a core",
         "other processes kept 1.0 of 2 processors busy meanwhile",
     ]
     # Where nobody said how many processors there are, one is assumed.

@@ -82,8 +82,8 @@ def test_a_folder_of_a_run_that_measured_nothing(tmp_path, journal):
     with pytest.raises(ResultError) as caught:
         ResultStore(tmp_path).load()
     assert str(caught.value) == (
-        f"{tmp_path} holds no result: no sample is in its journal.jsonl: the run in it was ended before it had measured "
-        "anything, or still goes on"
+        f"{tmp_path} holds no result: no sample is in its journal.jsonl: the run in it was ended before it had "
+        "measured anything, or still goes on"
     )
 
 
