@@ -190,7 +190,7 @@ def test_what_the_machine_did_and_how_it_is_set():
     ]
     # Where nobody said how many processors there are, one is assumed.
     (found,) = said(sittings=(replace(SETTLED, states=(busy,)),), environment={"processor": None})
-    assert found.text == "other processes kept 0.5 of 1 processors busy meanwhile"
+    assert found.text == "other processes kept 0.5 of 1 processor busy meanwhile"
 
 
 def test_another_process_on_the_gpu():
