@@ -4,13 +4,13 @@ The running half (models, skipping, measuring, recording) and the reading half (
 here and in `sweep/`, which holds the parts, and nowhere else.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from maskprof.config.schema import RunConfig
-from maskprof.interruption import handled, held
+from maskprof.interruption import handled, held, interruptible
 from maskprof.recording.session import discard
 from maskprof.results.journal import Journal
 from maskprof.results.lock import locked
@@ -31,27 +31,36 @@ class Outcome:
     interrupted: bool
 
 
-def run(config: RunConfig, display: Display) -> Outcome:
+def run(
+    config: RunConfig, display: Display, on_saved: Callable[[Outcome], object] = lambda _outcome: None
+) -> Outcome:
     """Measure and trace what `config` asks for; everything is saved under its folders when this returns.
 
     An interruption (Ctrl-C, SIGTERM) ends the measuring and not the saving. A configuration that fails is
     recorded among the failures, and the others go on.
 
+    Args:
+        config: what is asked for.
+        display: what is told of how far it is.
+        on_saved: called with the outcome as soon as it is saved: an interruption after that loses nothing.
+
     Raises:
         MaskprofError: the input cannot be meant, or the folders cannot be used; what was measured is in the journal.
-        KeyboardInterrupt: the interruption came before the first sample; nothing was saved.
+        KeyboardInterrupt: the interruption came before the first sample, and nothing was saved; or after `on_saved`.
     """
     store = ResultStore(Path(config.output_dir))
     begin = isolated if config.isolate else in_process
-    with handled(), _folders(config, store), begin(config, display) as work:
+    # Held from before the first sample until all is saved: an interruption breaks in only where samples are taken.
+    with handled(), _folders(config, store), begin(config, display) as work, held():
         with _journal(config, store, work) as journal:
             collected = Collected(journal, display, config.resolved_trace_dir)
             interrupted = _take(work, collected, store)
         display.stage("saving")
-        with held():
-            result = assemble(work.subject, collected)
-            store.save(result)
-    return Outcome(result=result, interrupted=interrupted)
+        result = assemble(work.subject, collected)
+        store.save(result)
+        outcome = Outcome(result=result, interrupted=interrupted)
+        on_saved(outcome)
+    return outcome
 
 
 def _take(work: Work, collected: Collected, store: ResultStore) -> bool:
@@ -68,10 +77,11 @@ def _take(work: Work, collected: Collected, store: ResultStore) -> bool:
     configurations = [c for c in work.subject.configurations if c.name not in collected.left_out]
     limits = Limits(work.subject.config.timeout_per_config, on_stuck)
     try:
-        work.measure(configurations, collected, limits)
-        # Before anything is traced: whatever happens to a profiler, the clean figures are there.
-        store.save(assemble(work.subject, collected))
-        work.trace(configurations, collected, limits)
+        with interruptible():
+            work.measure(configurations, collected, limits)
+            # Before anything is traced: whatever happens to a profiler, the clean figures are there.
+            store.save(assemble(work.subject, collected))
+            work.trace(configurations, collected, limits)
     except KeyboardInterrupt:
         if not collected.samples:
             # There is nothing to save, and the result of an earlier run may lie in the folder.

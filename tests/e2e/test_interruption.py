@@ -247,3 +247,28 @@ def test_while_loading_what_is_gone_on_with_stays(tmp_path, llama):
         "and the same command goes on with them"
     )
     assert (tmp_path / "out" / "journal.jsonl").read_bytes() == journal
+
+
+def test_once_all_is_saved_only_showing_it_is_ended(tmp_path, llama):
+    words = ("run", "--model_path", llama, "--output_dir", "out", "--num_samples", 2, "--num_warmup", 1)
+    words = (*words, "--closure_samples", 1)
+
+    def saving():
+        return b"saving" in (tmp_path / "stderr.txt").read_bytes()
+
+    said = interrupted_when(saving, *words, cwd=tmp_path)
+    if said.code == 0:
+        pytest.skip("the machine showed all before it could be interrupted")
+    assert said.code == 130
+    sentence = said.err.splitlines()[-1]
+    begun = "maskprof: interrupted after the measuring was done and everything saved in out"
+    assert sentence.startswith(begun), said.err
+    assert "Traceback" not in said.err
+    assert len(read_result(tmp_path / "out")["all_samples"]) == 2 * len(NAMES)
+    if sentence.startswith(f"{begun}: only the tables"):
+        assert "maskprof report out shows it" in sentence
+    again = maskprof(*words, "--resume", cwd=tmp_path)
+    assert again.code == 0, again.err
+    assert "4 configurations, 0 samples" in again.err.splitlines()
+    assert "Latency (" in again.out
+    assert any((tmp_path / "traces" / "out").rglob("events.out.tfevents.*"))

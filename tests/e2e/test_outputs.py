@@ -143,6 +143,14 @@ def test_a_link_is_followed(here):
         ("report out --json out/journal.jsonl", "--json: out/journal.jsonl is a file of a run"),
         ("report out --svg . --html latency-prefill.svg", "--html and --svg would be written to one file"),
         (f"analyze good.json --json out/{RESULT}", f"--json: out/{RESULT} holds what a run measured"),
+        ("analyze --json good.json one/a.json", "--json: good.json is a trace and would be overwritten; name another"),
+        ("analyze --markdown good.json one/a.json job", "--markdown: good.json is a trace and would be overwritten"),
+        ("analyze --markdown soft.json one/a.json", "--markdown: soft.json is a trace and would be overwritten"),
+        ("diff good.json one/a.json --json job/rank0.json", "--json: job/rank0.json is a trace"),
+        ("doctor --json good.json", "--json: good.json is a trace and would be overwritten"),
+        ("report out --html good.json", "--html: good.json is a trace and would be overwritten; name another file"),
+        ("report out --html - --json -", "--html - and another output would mix on stdout"),
+        ("view good.json --html - --speedscope -", "--html - and --speedscope - would mix on stdout"),
         ("doctor --json out/journal.jsonl", "--json: out/journal.jsonl holds what a run measured"),
     ],
 )  # fmt: skip
@@ -164,6 +172,36 @@ def test_nothing_that_is_read_is_overwritten(here, call, words, sentence):
     assert said.err.startswith(f"maskprof: {sentence}"), said.err
     assert said.err.count("\n") == 1
     assert everything(here) == before
+
+
+def test_an_earlier_output_is_written_anew(here):
+    (here / "all.json").write_bytes(b"")
+    for _ in range(2):
+        said = maskprof("analyze", "good.json", "--json", "all.json", cwd=here)
+        assert (said.code, said.err) == (0, "")
+        assert json.loads((here / "all.json").read_text())["gpu"]["kernel_count"] == 1
+
+
+@pytest.mark.parametrize("place", ["-", "/dev/stdout"])
+def test_a_report_on_stdout_is_the_page_alone(here, place):
+    from maskprof.results.store import ResultStore
+
+    (here / "out").mkdir()
+    ResultStore(here / "out").save(make_result())
+    said = maskprof("report", "out", "--html", place, cwd=here, PYTHONIOENCODING="ascii")
+    assert (said.code, said.err) == (0, "")
+    assert said.out.lstrip().lower().startswith("<!doctype html>")
+    assert said.out.rstrip().endswith("</html>")
+    assert not (here / "-").exists()
+    assert maskprof("report", "out", "--html", "page.html", cwd=here).code == 0
+    assert said.out == (here / "page.html").read_text(encoding="utf-8")
+
+
+def test_a_page_of_a_trace_on_stdout(here):
+    said = maskprof("view", "good.json", "--speedscope", "-", cwd=here)
+    assert said.code == 0
+    assert json.loads(said.out)["profiles"]
+    assert not (here / "-").exists()
 
 
 def test_damaged_ranks_are_named_and_the_others_shown(here):

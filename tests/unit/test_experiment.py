@@ -1,6 +1,8 @@
 """The whole job in one process on a tiny model: what fails, what is interrupted, what is gone on with."""
 
 import json
+import os
+import signal
 from collections import Counter
 
 import pytest
@@ -11,6 +13,7 @@ from maskprof import experiment
 from maskprof.cli import main as cli
 from maskprof.config.schema import RunConfig
 from maskprof.errors import MaskError, MaskprofError, ResultError
+from maskprof.interruption import handled
 from maskprof.measuring.phases import GreedyPass
 from maskprof.models.load import LoadedModel
 from maskprof.models.tiny import architectures, tiny_model
@@ -154,6 +157,21 @@ def test_the_bar_ends_where_it_said_it_would(watch):
 def test_what_is_returned_is_what_is_saved(watch):
     outcome = experiment.run(settings(trace=True), Display())
     assert saved() == outcome.result
+
+
+def test_an_interruption_while_saving_comes_when_all_is_saved(watch):
+    class Stopping(Display):
+        def stage(self, text):
+            if text == "saving":
+                os.kill(os.getpid(), signal.SIGINT)
+
+    told = []
+    with handled(), pytest.raises(KeyboardInterrupt):
+        experiment.run(settings(), Stopping(), told.append)
+    (outcome,) = told
+    assert not outcome.interrupted
+    assert saved() == outcome.result
+    assert ids(outcome.result) == EVERY_SAMPLE
 
 
 def test_each_round_visits_every_configuration(watch):

@@ -34,7 +34,10 @@ def turns_from_ranges(trace: Trace) -> HostTurns | None:
         )
         stray = int((~in_phase).sum())
         note = (
-            f"{stray} turns of blocks lie outside prefill and decode and are in no figure." if stray else None
+            f"{stray} {'turn of a block lies' if stray == 1 else 'turns of blocks lie'} outside prefill and decode and "
+            f"{'is' if stray == 1 else 'are'} in no figure."
+            if stray
+            else None
         )
     else:
         steps = int(np.unique(ranges.block[turns], return_counts=True)[1].max())

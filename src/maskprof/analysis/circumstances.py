@@ -7,6 +7,7 @@ from statistics import median
 from typing import Any
 
 from maskprof import serial
+from maskprof.counted_nouns import count
 from maskprof.machine import checks
 from maskprof.machine.nvml import GpuFacts
 from maskprof.machine.processor import Processor
@@ -78,7 +79,7 @@ def _told_apart(of_number: Mapping[int, Sequence[Sitting]], samples: Sequence[Sa
     begun = {number: next((_minute(s.environment) for s in own), "") for number, own in of_number.items()}
     if len(of_number) <= _SHOWN_SITTINGS:
         each = [
-            f"sitting {number}{begun[number] and f', begun {begun[number]},'} with {counts[number]} samples"
+            f"sitting {number}{begun[number] and f', begun {begun[number]},'} with {count(counts[number], 'sample')}"
             for number in of_number
         ]
         details = ": " + "; ".join(each)
@@ -108,7 +109,7 @@ def _between_sittings(samples: Sequence[Sample]) -> list[Finding]:
         first = next(iter(enough))
         if change := _clear_change(enough[first], own):
             direction = "slower" if change > 0 else "faster"
-            text = f"sitting {number} ran {abs(change):.0%} {direction} than sitting {first}"
+            text = f"sitting {number} ran {_percent(change)} {direction} than sitting {first}"
             found.append(_warning("drift", text, "measure in one sitting what is to be compared closely"))
     return found or _of_drift([effect for own in effects.values() for effect in own])
 
@@ -148,7 +149,7 @@ def round_effects(samples: Sequence[Sample]) -> list[float]:
 def _of_warmup(warmup: Warmup | None) -> list[Finding]:
     if warmup is None or warmup.ended != "cap":
         return []
-    text = f"times still changed after {warmup.rounds} rounds, and measuring began before they had settled"
+    text = f"times still changed after {count(warmup.rounds, 'round')}, and measuring began before they had settled"
     return [_warning("warm-up", text, "a larger --num_warmup, on a quieter machine")]
 
 
@@ -162,7 +163,8 @@ def _of_first_rounds(effects: Sequence[float]) -> list[Finding]:
         return found
     before, after = median(effects[:start]), median(effects[start:])
     if before > after * (1 + _STILL_WARM):
-        text = f"the first {start} measured rounds were {before / after - 1:.0%} slower than the others"
+        rounds = "measured round was" if start == 1 else f"{start} measured rounds were"
+        text = f"the first {rounds} {_percent(before / after - 1)} slower than the others"
         found.append(_warning("warm-up", text, f"--num_warmup {start + 3} or more"))
     return found
 
@@ -175,7 +177,7 @@ def _of_drift(effects: Sequence[float]) -> list[Finding]:
     if not change:
         return []
     direction = "slower" if change > 0 else "faster"
-    text = f"the machine became {abs(change):.0%} {direction} in the course of the run"
+    text = f"the machine became {_percent(change)} {direction} in the course of the run"
     return [_warning("drift", text, "compare within this run, not with others")]
 
 
@@ -206,6 +208,10 @@ def _of_samples(summaries: Sequence[ConfigurationSummary]) -> list[Finding]:
         f"independent ones ({summary.configuration.name})"
     )
     return [_warning("samples", text, "more --num_samples; the intervals are wider for it already")]
+
+
+def _percent(change: float) -> str:
+    return f"{100 * abs(change):.0f} %"
 
 
 def _warning(topic: str, text: str, advice: str) -> Finding:

@@ -36,11 +36,6 @@ def short(name: str) -> str:
     return short_names([name], _LONGEST_NAME)[0]
 
 
-def count(number: int, noun: str) -> str:
-    """`1 event`, `2 events`."""
-    return f"{number} {noun}{'' if number == 1 else 's'}"
-
-
 def percent(part: float, whole: float) -> str:
     """A share in percent: whole ones, but nothing is called all or none that is not."""
     share = 100 * part / whole

@@ -5,9 +5,10 @@ Nothing is said that the figures beside it do not show: where a trace cannot tel
 
 from collections.abc import Iterable, Sequence
 
-from maskprof.analysis.finding_words import count, percent, short, time, words
+from maskprof.analysis.finding_words import percent, short, time, words
 from maskprof.analysis.findings_of_host import of_host_alone
 from maskprof.analysis.longest_gap import LongestGap
+from maskprof.counted_nouns import count
 from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import (
     Blocks,
@@ -240,10 +241,9 @@ def _skipped(blocks: Blocks | None) -> Iterable[str]:
             bubble = sum(block.bubble_us or 0.0 for block in skipped)
             costs += [f"{time(spent)} of the device", f"{time(bubble)} in which it waits"]
         where = "" if phase.phase == "all" else f" of {phase.phase}"
-        yield (
-            f"The {len(skipped)} skipped of {len(phase.blocks)} blocks still take, in each step{where}, "
-            f"{', '.join(costs)}."
-        )
+        blocks_of = count(len(phase.blocks), "block")
+        left = f"{len(skipped)} skipped of {blocks_of} still take{'s' if len(skipped) == 1 else ''}"
+        yield (f"The {left}, in each step{where}, {', '.join(costs)}.")
 
 
 def _against_peaks(roofline: Roofline | None, device: DeviceTime) -> Iterable[str]:
@@ -275,7 +275,8 @@ def _observer(facts: TraceFacts, device: DeviceTime) -> Iterable[str]:
 def _graphs(account: TraceAccount) -> Iterable[str]:
     if account.from_graphs >= _MOST * account.device_events:
         yield (
-            f"{account.from_graphs} of {account.device_events} device events come from launches of whole graphs, "
+            f"{account.from_graphs} of {count(account.device_events, 'device event')} "
+            f"{'comes' if account.from_graphs == 1 else 'come'} from launches of whole graphs, "
             "inside of which no operators are recorded."
         )
 
@@ -285,9 +286,15 @@ def _reservations(account: TraceAccount, scope: RangeTime | None) -> Iterable[st
     unlinked = account.unlinked_before_window + account.unlinked_other
     if unlinked >= _WORTH_SAYING * account.device_events and unlinked:
         when = " before the trace began" if account.unlinked_before_window >= unlinked else ""
-        how = f"were launched{when}" if when else "have no launch in the trace"
-        where = "count in all figures, and in no range" if scope is None else "are in no figure here"
-        yield f"{unlinked} of {account.device_events} device events {how}: they {where}."
+        one = unlinked == 1
+        how = (
+            f"{'was' if one else 'were'} launched{when}"
+            if when
+            else f"{'has' if one else 'have'} no launch in the trace"
+        )
+        counts, are = ("it counts", "it is") if one else ("they count", "they are")
+        where = f"{counts} in all figures, and in no range" if scope is None else f"{are} in no figure here"
+        yield f"{unlinked} of {count(account.device_events, 'device event')} {how}: {where}."
     if account.unclassified_pct >= _UNCLASSIFIED_PCT:
         yield f"{account.unclassified_pct:.1f} % of the kernels' time is in kernels of no known category."
     if account.truncated and account.device_events:

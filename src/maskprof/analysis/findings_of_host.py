@@ -1,6 +1,7 @@
 """The first paragraph where no device bounds anything: a trace of the host alone, or a part of one."""
 
-from maskprof.analysis.finding_words import count, percent, short, time, words
+from maskprof.analysis.finding_words import percent, short, time, words
+from maskprof.counted_nouns import count
 from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import Breakdown, OperatorTime, RangeTime, TraceFacts
 

@@ -4,6 +4,7 @@ import numpy as np
 
 from maskprof.analysis.device_work import DeviceWork
 from maskprof.analysis.evidence import Evidence
+from maskprof.counted_nouns import count
 from maskprof.results.trace_account import TraceAccount
 from maskprof.results.trace_summary import Breakdown
 from maskprof.traces.columns import Bools
@@ -28,8 +29,8 @@ def trace_account(evidence: Evidence, whole: Breakdown, *, repeated_ids: int) ->
     outside = len(work) - sum(category.count for category in whole.categories)
     if outside:
         note = (
-            f"{outside} of {len(work)} device events were launched outside of the chosen ranges, or on other "
-            "threads, and are in no figure"
+            f"{outside} of {count(len(work), 'device event')} {'was' if outside == 1 else 'were'} launched outside of "
+            f"the chosen ranges, or on other threads, and {'is' if outside == 1 else 'are'} in no figure"
         )
         notes = (*notes, note)
     return TraceAccount(

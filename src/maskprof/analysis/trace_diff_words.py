@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Sequence
 from itertools import pairwise
 
+from maskprof.counted_nouns import count
 from maskprof.kernel_names import short_names
 from maskprof.results.trace_comparison import BlockDiffRow, TraceDiff
 from maskprof.results.trace_summary import BlockPhase, TraceSummary
@@ -99,7 +100,7 @@ def _gone(blocks: Sequence[int], letter: str, found: TraceDiff) -> list[str]:
     left = _left(letter, found)
     if elsewhere:
         are = "is" if inside * sign == 1 else "are"
-        gone = f"{_counted(inside * sign, word)} of {these} {are} gone{left}"
+        gone = f"{count(inside * sign, word)} of {these} {are} gone{left}"
         return [f"{gone}; elsewhere {letter} has {elsewhere}."]
     other = {"A": "B", "B": "A"}[letter]
     fewer = f"{letter} has {whole * sign} fewer {word}s than {other}"
@@ -125,7 +126,7 @@ def _left(letter: str, found: TraceDiff) -> str:
     where = (
         "it" if len(found.skipped_only_in_a if letter == "A" else found.skipped_only_in_b) == 1 else "them"
     )
-    return f", and {_counted(remain, _words(found)[0])} {'remains' if remain == 1 else 'remain'} in {where}"
+    return f", and {count(remain, _words(found)[0])} {'remains' if remain == 1 else 'remain'} in {where}"
 
 
 def _elsewhere(found: TraceDiff, *, sign: int) -> str:
@@ -139,7 +140,7 @@ def _elsewhere(found: TraceDiff, *, sign: int) -> str:
         for row, name in list(zip(rows, names, strict=True))[:_NAMED]
     ]
     if len(rows) > _NAMED:
-        parts.append(f"other numbers of {_counted(len(rows) - _NAMED, f'other {_words(found)[1]}')}")
+        parts.append(f"other numbers of {count(len(rows) - _NAMED, f'other {_words(found)[1]}')}")
     return _listed(parts)
 
 
@@ -264,10 +265,6 @@ def _numbers(blocks: Sequence[int]) -> str:
     for run in runs:
         parts += [f"{run[0]} to {run[-1]}"] if len(run) > 2 else [str(number) for number in run]  # noqa: PLR2004
     return f"block{'s' if len(blocks) > 1 else ''} {_listed(parts)}"
-
-
-def _counted(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _listed(parts: Sequence[str]) -> str:

@@ -31,7 +31,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--device", choices=("auto", "cpu", "cuda"), default="auto", help="what to look at [auto]"
     )
-    add_output_flags(parser, json="what was found, instead of in words", csv=None, markdown=None)
+    add_output_flags(parser, json="what was found", csv=None, markdown=None)
 
 
 def run(args: argparse.Namespace) -> int:
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> int:
     }
     outputs.write(
         json=lambda: json.dumps(document, indent=2) + "\n",
-        tables=lambda console: None if args.json else _print(document, processor, found, console),
+        tables=lambda console: _print(document, processor, found, console),
     )
     return EXIT_QUIET if document["ok"] else EXIT_WARNINGS
 

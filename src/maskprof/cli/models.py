@@ -13,9 +13,10 @@ from rich.table import Table
 
 from maskprof.cli.outputs import STDOUT, add_output_flags, outputs_of
 from maskprof.cli.verdicts import as_json, as_markdown, print_verdicts
+from maskprof.counted_nouns import count
 from maskprof.errors import ConfigError
 from maskprof.reports.consoles import stderr_console
-from maskprof.reports.units import count, significant
+from maskprof.reports.units import significant
 
 if TYPE_CHECKING:
     from maskprof.conformance import Verdict

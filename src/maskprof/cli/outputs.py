@@ -28,7 +28,8 @@ def add_output_flags(
 ) -> None:
     """Flags on where it goes; with none of them, tables on the terminal."""
     group = parser.add_argument_group(
-        "output", "without FILE or with `-`, that alone is on stdout, without tables"
+        "output",
+        "without FILE or with `-`, that alone is on stdout, without tables; FILE is never a trace that is there",
     )
     group.add_argument("--json", nargs="?", const=STDOUT, metavar="FILE|-", help=json)
     if csv is not None:
@@ -114,7 +115,7 @@ def outputs_of(
         ConfigError: two on stdout or in one file, one that would overwrite what is read, or a place that cannot be
             written to.
     """
-    json, markdown = (_place(getattr(args, name, None)) for name in ("json", "markdown"))
+    json, markdown = (place_of(getattr(args, name, None)) for name in ("json", "markdown"))
     csv = getattr(args, "csv", None)
     if json == markdown == STDOUT:
         raise ConfigError("--json - and --markdown - would mix on stdout: write one of them to a file")
@@ -124,10 +125,24 @@ def outputs_of(
         markdown=markdown,
         inputs={what: tuple(paths) for what, paths in inputs.items()},
     )
-    check_outputs([*outputs.files, *(also or {}).items()], outputs.inputs)
+    files = [*outputs.files, *(also or {}).items()]
+    check_outputs(files, outputs.inputs)
+    _refuse_traces(files)
     if outputs.csv is not None:
         prepare(outputs.csv)
     return outputs
+
+
+def _refuse_traces(files: Iterable[tuple[str, Path]]) -> None:
+    """Of words behind a flag without its FILE, as in `analyze --json A B`, the first one is taken for FILE."""
+    from maskprof.traces.finding import is_trace  # noqa: PLC0415 - not needed for --help
+
+    for flag, path in files:
+        if is_trace(path):
+            raise ConfigError(
+                f"{flag}: {path} is a trace and would be overwritten; name another file, or where it is to be read, "
+                f"put {flag} behind it{'' if flag == '--html' else f' or write {flag}=-'}"
+            )
 
 
 def write_stdout(text: str) -> None:
@@ -137,6 +152,14 @@ def write_stdout(text: str) -> None:
     except UnicodeEncodeError:
         encoding = sys.stdout.encoding or "ascii"
         sys.stdout.write(text.encode(encoding, "backslashreplace").decode(encoding))
+
+
+def write_page(html: str) -> None:
+    """Write a page of HTML to stdout, in UTF-8 as it says of itself, whatever the terminal's encoding is."""
+    # What stands in for stdout in a program may have no encoding to set.
+    if reconfigure := getattr(sys.stdout, "reconfigure", None):
+        reconfigure(encoding="utf-8", errors="backslashreplace")
+    sys.stdout.write(html)
 
 
 def positive(text: str) -> int:
@@ -150,6 +173,6 @@ def positive(text: str) -> int:
     return value
 
 
-def _place(place: str | None) -> str | None:
+def place_of(place: str | None) -> str | None:
     """`-` for stdout by any of its names."""
     return STDOUT if place is not None and place != STDOUT and is_stdout(Path(place)) else place

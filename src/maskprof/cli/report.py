@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import quote
 
-from maskprof.cli.outputs import Outputs, add_output_flags, outputs_of
+from maskprof.cli.outputs import STDOUT, Outputs, add_output_flags, outputs_of, place_of, write_page
+from maskprof.counted_nouns import count
 from maskprof.errors import ConfigError, MaskprofError
 from maskprof.reports.page import Link, Run, page_of, plots_of
-from maskprof.results.outputs import check_outputs, is_stdout, write_output
+from maskprof.results.outputs import check_outputs, write_output
 from maskprof.results.schema import RunResult
 from maskprof.results.store import ResultStore, prepare
 from maskprof.results.trace_summary import TraceSummary
@@ -32,7 +33,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="folder of a run (its --output_dir); several are laid over each other",
     )
     parser.add_argument(
-        "--html", metavar="FILE", help=f"where the page goes [{PAGE_NAME} in the first OUTPUT_DIR]"
+        "--html",
+        metavar="FILE|-",
+        help=f"where the page goes, - for stdout [{PAGE_NAME} in the first OUTPUT_DIR]",
     )
     parser.add_argument("--svg", metavar="DIR", help="also write the main plots as SVG files")
     parser.add_argument("--png", metavar="DIR", help="also write the main plots as PNG files")
@@ -53,18 +56,16 @@ def run(args: argparse.Namespace) -> int:
     """
     folders = [Path(name) for name in args.output_dir]
     results = [ResultStore(folder).load() for folder in folders]
-    target = Path(args.html) if args.html else folders[0] / PAGE_NAME
-    if target.is_dir():
-        raise ConfigError(f"--html {target} is a folder: name a file, such as {target / PAGE_NAME}")
-    prepare(target.parent)
-    outputs = outputs_of(args, _inputs(folders, results), {"--html": target})
+    target, base = _target(args.html, folders)
+    outputs = outputs_of(args, _inputs(folders, results), {} if target is None else {"--html": target})
+    if target is None and not outputs.shows_tables:
+        raise ConfigError("--html - and another output would mix on stdout: write one of them to a file")
 
     from maskprof.reports.html import render_page  # noqa: PLC0415 - not needed for --help
 
     names = run_names(folders)
     runs = [
-        _run(name, folder, result, target.parent)
-        for name, folder, result in zip(names, folders, results, strict=True)
+        _run(name, folder, result, base) for name, folder, result in zip(names, folders, results, strict=True)
     ]
     asked: tuple[tuple[Kind, str | None], ...] = (("svg", args.svg), ("png", args.png))
     images = {kind: Path(place) for kind, place in asked if place}
@@ -74,18 +75,35 @@ def run(args: argparse.Namespace) -> int:
     ]
     for folder in images.values():
         prepare(folder)
-    check_outputs([("--html", target), *outputs.files, *drawn], outputs.inputs)
-    write_output(target, render_page(page_of(runs)))
+    pages = [] if target is None else [("--html", target)]
+    check_outputs([*pages, *outputs.files, *drawn], outputs.inputs)
+    page = render_page(page_of(runs))
     # Said when all is written: whoever reads it may go away.
-    written = f"Report  {target}\n"
+    written = ""
+    if target is not None:
+        write_output(target, page)
+        written = f"Report  {target}\n"
     for kind, folder in images.items():
         from maskprof.reports.images import write_images  # noqa: PLC0415
 
         paths = write_images(plots, folder, kind)
-        written += f"{kind.upper()}     {folder}/  ({len(paths)} plots)\n"
+        written += f"{kind.upper()}     {folder}/  ({count(len(paths), 'plot')})\n"
     _write_tables(outputs, list(zip(names, results, strict=True)))
-    (sys.stdout if outputs.shows_tables and not is_stdout(target) else sys.stderr).write(written)
+    if target is None:
+        write_page(page)
+    (sys.stdout if outputs.shows_tables and target is not None else sys.stderr).write(written)
     return EXIT_DONE
+
+
+def _target(html: str | None, folders: Sequence[Path]) -> tuple[Path | None, Path]:
+    """The page's file, None for stdout; and the folder that its links start from: on stdout the current one."""
+    if html and place_of(html) == STDOUT:
+        return None, Path.cwd()
+    target = Path(html) if html else folders[0] / PAGE_NAME
+    if target.is_dir():
+        raise ConfigError(f"--html {target} is a folder: name a file, such as {target / PAGE_NAME}")
+    prepare(target.parent)
+    return target, target.parent
 
 
 def _write_tables(outputs: Outputs, runs: Sequence[tuple[str, RunResult]]) -> None:

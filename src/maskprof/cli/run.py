@@ -6,8 +6,10 @@ import gc
 import logging
 import sys
 import warnings
+from dataclasses import dataclass
 from pathlib import Path
 from shlex import quote
+from typing import TYPE_CHECKING
 
 from rich.console import Console
 from rich.logging import RichHandler
@@ -15,21 +17,33 @@ from rich.logging import RichHandler
 from maskprof.cli.options import add_run_arguments, run_config
 from maskprof.cli.streams import StdoutError
 from maskprof.config.schema import RunConfig
+from maskprof.counted_nouns import count
 from maskprof.errors import ResultError
 from maskprof.interruption import EXIT_INTERRUPTED, handled, ignore_signals
 from maskprof.measuring.garbage import without_collection
 from maskprof.reports.consoles import stderr_console, stdout_console
-from maskprof.reports.units import count
 from maskprof.reports.unread import silence
 from maskprof.results.configurations import configurations_of
 from maskprof.results.journal import read_journal
 from maskprof.results.schema import RunResult
 from maskprof.results.store import ResultStore
 
+if TYPE_CHECKING:
+    from maskprof.experiment import Outcome
+
 EXIT_DONE = 0
 EXIT_SOME_FAILED = 1
 EXIT_UNWRITABLE = 2
 _INTERRUPTED = "interrupted: what was measured is saved; the same command with --resume goes on"
+
+
+@dataclass(slots=True)
+class _Progress:
+    """How far the command is, for what to say when it is interrupted."""
+
+    saved: "Outcome | None" = None
+    shown: bool = False
+    written: bool = False
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -45,15 +59,15 @@ def run(args: argparse.Namespace) -> int:
     """
     # From here on, and not from the first sample on: torch alone takes seconds to import.
     with handled():
-        config = run_config(args)
+        config, progress = run_config(args), _Progress()
         try:
-            return _run(config, args.verbose)
+            return _run(config, args.verbose, progress)
         except KeyboardInterrupt:
-            sys.stderr.write(f"maskprof: {_before_any_sample(config)}\n")
+            sys.stderr.write(f"maskprof: {_interrupted(config, progress)}\n")
             return EXIT_INTERRUPTED
 
 
-def _run(config: RunConfig, verbosity: int) -> int:
+def _run(config: RunConfig, verbosity: int, progress: _Progress) -> int:
     # One for both: a log line that another console wrote would tear the progress bar.
     stderr = stderr_console()
     _set_up_logging(verbosity, stderr)
@@ -82,7 +96,9 @@ def _run(config: RunConfig, verbosity: int) -> int:
     try:
         with warnings.catch_warnings():
             warnings.filterwarnings("ignore", module=r"(torch|transformers|accelerate|gguf)\b")
-            outcome = run_experiment(config, display)
+            outcome = run_experiment(
+                config, display, on_saved=lambda saved: setattr(progress, "saved", saved)
+            )
     finally:
         display.stop()
     unread: BrokenPipeError | StdoutError | None = None
@@ -91,9 +107,11 @@ def _run(config: RunConfig, verbosity: int) -> int:
         sys.stdout.flush()
     except (BrokenPipeError, StdoutError) as error:
         unread = error
+    progress.shown = unread is None
     # After the tables: should the disk be full here, the answer has been seen.
     if config.trace and outcome.result.summary:
         write_events(outcome.result, config.resolved_trace_dir)
+    progress.written = True
     if isinstance(unread, BrokenPipeError):
         silence(sys.stdout)
     elif unread is not None:
@@ -108,6 +126,28 @@ def _run(config: RunConfig, verbosity: int) -> int:
     if isinstance(unread, BrokenPipeError):
         raise unread
     return EXIT_DONE if unread is None else EXIT_UNWRITABLE
+
+
+def _interrupted(config: RunConfig, progress: _Progress) -> str:
+    """What to say of an interruption that did not end the measuring."""
+    if progress.saved is None:
+        return _before_any_sample(config)
+    result = progress.saved.result
+    missing = [] if progress.shown else ["the tables"]
+    if config.trace and result.summary and not progress.written:
+        missing.append("TensorBoard's files")
+    begun = f"interrupted after the measuring was done and everything saved in {config.output_dir}"
+    if not missing:
+        return f"{begun}; nothing is missing"
+    ways = (
+        []
+        if progress.shown or not result.summary
+        else [f"maskprof report {quote(config.output_dir)} shows it"]
+    )
+    # A configuration that failed is tried again.
+    again = "" if result.failures else " and measures nothing again"
+    ways.append(f"the same command with --resume goes on from there{again}")
+    return f"{begun}: only {' and '.join(missing)} are missing; {', or '.join(ways)}"
 
 
 def _before_any_sample(config: RunConfig) -> str:

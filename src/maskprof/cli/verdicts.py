@@ -10,7 +10,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from maskprof.reports.units import count
+from maskprof.counted_nouns import count
 from maskprof.version import __version__
 
 if TYPE_CHECKING:
@@ -63,7 +63,7 @@ def summary(verdicts: Sequence["Verdict"]) -> str:
     """All verdicts in one sentence."""
     outcomes = Counter(verdict.outcome for verdict in verdicts)
     masks = [
-        f"{sum(verdict.bit_exact for verdict in verdicts)} masks bit-exact",
+        f"{count(sum(verdict.bit_exact for verdict in verdicts), 'mask')} bit-exact",
         f"{sum(verdict.within_bound for verdict in verdicts)} within bound",
         f"{sum(verdict.masks_refused for verdict in verdicts)} refused",
     ]

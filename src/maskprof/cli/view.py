@@ -30,10 +30,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     for spelling, text in (("--no_browser", "only print the address"), ("--no-browser", argparse.SUPPRESS)):
         parser.add_argument(spelling, action="store_true", help=text)
     parser.add_argument(
-        "--html", type=Path, metavar="FILE", help="write the page of one trace to a file instead"
+        "--html", type=_place, metavar="FILE|-", help="write the page of one trace to a file instead"
     )
     parser.add_argument(
-        "--speedscope", type=Path, metavar="FILE", help="write one trace for speedscope.app to a file instead"
+        "--speedscope",
+        type=_place,
+        metavar="FILE|-",
+        help="write one trace for speedscope.app to a file instead",
     )
 
 
@@ -93,6 +96,8 @@ def _write(path: Path, html: Path | None, speedscope: Path | None) -> None:
 
     file = one_trace(path)
     named = (("--html", html), ("--speedscope", speedscope))
+    if all(place and is_stdout(place) for _, place in named):
+        raise ConfigError("--html - and --speedscope - would mix on stdout: write one of them to a file")
     check_outputs([(flag, place) for flag, place in named if place], {"the trace": [file]})
     # Once for both: a pipe gives its content only once.
     content = read_content(file)
@@ -106,6 +111,11 @@ def _write(path: Path, html: Path | None, speedscope: Path | None) -> None:
         write_output(place, text)
     said = "".join(f"{place}: open it in {program}\n" for place, _, program in made)
     (sys.stderr if any(is_stdout(place) for place, _, _ in made) else sys.stdout).write(said)
+
+
+def _place(text: str) -> Path:
+    """`-` is stdout, as in the other commands."""
+    return Path("/dev/stdout" if text == "-" else text)
 
 
 def _has_screen() -> bool:

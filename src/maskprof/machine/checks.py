@@ -4,6 +4,7 @@ from collections import Counter
 from collections.abc import Sequence
 from statistics import mean, median
 
+from maskprof.counted_nouns import count
 from maskprof.machine.nvml import GpuFacts
 from maskprof.machine.processor import Processor
 from maskprof.results.circumstances import Finding, MachineState
@@ -24,7 +25,9 @@ def of_processor(processor: Processor, threads: int | None) -> list[Finding]:
     found = [*_of_clocks(processor), *_of_threads(processor, threads)]
     free, all_bytes = processor.memory_free_bytes, processor.memory_bytes
     if free is not None and all_bytes and free < _LITTLE_MEMORY * all_bytes:
-        text = f"only {free / all_bytes:.0%} of the memory is free; a model that does not fit will swap"
+        text = (
+            f"only {100 * free / all_bytes:.0f} % of the memory is free; a model that does not fit will swap"
+        )
         found.append(_warning("memory", text, "end what holds it"))
     return found
 
@@ -74,7 +77,7 @@ def _of_threads(processor: Processor, threads: int | None) -> list[Finding]:
     limit = min(usable, processor.quota) if processor.quota is not None else usable
     found = []
     if usable < processor.logical:
-        text = f"this process may run on {usable} of {processor.logical} processors"
+        text = f"this process may run on {usable} of {count(processor.logical, 'processor')}"
         found.append(_note("threads", text))
     if processor.quota is not None and processor.quota < usable:
         text = f"a container limits this process to {processor.quota:g} processors' time, though it sees {usable}"
@@ -83,10 +86,11 @@ def _of_threads(processor: Processor, threads: int | None) -> list[Finding]:
         )
         found.append(_warning("threads", text, advice))
     if threads is not None and threads > limit:
-        text = f"torch computes with {threads} threads on {limit:g} processors: they take turns"
+        on = "1 processor" if limit == 1 else f"{limit:g} processors"
+        text = f"torch computes with {count(threads, 'thread')} on {on}: they take turns"
         found.append(_warning("threads", text, f"OMP_NUM_THREADS={max(1, int(limit))}"))
     elif threads is not None and physical is not None and threads > physical:
-        text = f"torch computes with {threads} threads on {physical} cores: two of them share a core"
+        text = f"torch computes with {threads} threads on {count(physical, 'core')}: two of them share a core"
         found.append(_warning("threads", text, f"OMP_NUM_THREADS={physical}"))
     if processor.thread_variables:
         listed = ", ".join(f"{name}={value}" for name, value in sorted(processor.thread_variables.items()))
@@ -98,13 +102,12 @@ def _of_load(states: Sequence[MachineState], processors: int) -> list[Finding]:
     found = []
     others = [state.others_share for state in states if state.others_share is not None]
     if others and mean(others) > _OTHERS_SHARE:
-        text = (
-            f"other processes kept {mean(others) * processors:.1f} of {processors} processors busy meanwhile"
-        )
+        busy = f"{mean(others) * processors:.1f} of {count(processors, 'processor')}"
+        text = f"other processes kept {busy} busy meanwhile"
         found.append(_warning("load", text, "measure when nothing else runs"))
     stolen = [state.stolen_share for state in states if state.stolen_share is not None]
     if stolen and mean(stolen) > _STOLEN_SHARE:
-        text = f"the host of this virtual machine gave {mean(stolen):.0%} of its processors' time to others"
+        text = f"the host of this virtual machine gave {100 * mean(stolen):.0f} % of its processors' time to others"
         found.append(_warning("load", text, "measure at another time, or on a machine of its own"))
     return found
 
@@ -119,7 +122,8 @@ def _of_speed(states: Sequence[MachineState]) -> list[Finding]:
     probes = [state.probe_us for state in states]
     if _changed(probes):
         slower = _last(probes) / _first(probes) - 1
-        text = f"the processor became {abs(slower):.0%} {'slower' if slower > 0 else 'faster'} in the course of it"
+        direction = "slower" if slower > 0 else "faster"
+        text = f"the processor became {100 * abs(slower):.0f} % {direction} in the course of it"
         return [_warning("clocks", text, "look for heat, power limits and other load")]
     return []
 
@@ -130,8 +134,8 @@ def _of_gpu_states(states: Sequence[MachineState]) -> list[Finding]:
         return []
     found = []
     reasons = Counter(reason for gpu in gpus for reason in gpu.slowed_by)
-    for reason, count in reasons.most_common():
-        text = f"the GPU was slowed down by its {reason} in {count} of {len(gpus)} rounds"
+    for reason, slowed in reasons.most_common():
+        text = f"the GPU was slowed down by its {reason} in {slowed} of {count(len(gpus), 'round')}"
         hottest = max((gpu.temperature_c for gpu in gpus if gpu.temperature_c is not None), default=None)
         if "thermal" in reason and hottest is not None:
             text += f", at up to {hottest} degrees Celsius"

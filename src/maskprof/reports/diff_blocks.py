@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from itertools import groupby, pairwise
 
+from maskprof.counted_nouns import count
 from maskprof.kernel_names import short_names
 from maskprof.reports import units
 from maskprof.reports.diff_columns import change_columns, count_columns, status_column, tally
@@ -115,7 +116,7 @@ def _one_sided_table(group: BlockGroup, *, where: str, what: str, top: int) -> T
         calls = sum(abs(row.count_b - row.count_a) for row in left)
         us = sum(row.delta_us for row in left)
         notes.append(
-            f"{units.count(len(left), f'other {what}')} with {count_cell(calls)} calls{' each' if many > 1 else ''}, "
+            f"{count(len(left), f'other {what}')} with {count_cell(calls)} calls{' each' if many > 1 else ''}, "
             f"{units.duration_us(abs(us))}."
         )
     return Table(

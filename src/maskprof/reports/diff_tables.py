@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from maskprof.counted_nouns import count
 from maskprof.kernel_names import short_names
 from maskprof.reports import units
 from maskprof.reports.diff_blocks import block_work_tables, blocks_diff_table, changed_rows
@@ -55,7 +56,7 @@ def diff_subject(diff: TraceDiff) -> tuple[str, str]:
     texts = []
     for letter, facts in (("A", diff.a), ("B", diff.b)):
         devices = ", ".join(dict.fromkeys(facts.devices)) or "no device"
-        texts.append(visible(f"{letter}: {facts.path} · {devices} · {units.count(facts.events, 'event')}"))
+        texts.append(visible(f"{letter}: {facts.path} · {devices} · {count(facts.events, 'event')}"))
     return texts[0], texts[1]
 
 

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from statistics import median
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.headline import grows, leading_group
 from maskprof.reports.remarks import sentences
@@ -67,18 +68,18 @@ def warnings(result: RunResult) -> tuple[str, ...]:
     absent = [c.name for c in result.configurations if c.name not in measured]
     if absent:
         found.append(
-            f"{units.count(len(absent), 'configuration')} of {len(result.configurations)} "
+            f"{count(len(absent), 'configuration')} of {len(result.configurations)} "
             f"{'has' if len(absent) == 1 else 'have'} no samples: {_some(absent)}."
         )
     if isinstance(asked, int):
         short = [name for name, number in measured.items() if number < asked]
         if short:
             found.append(
-                f"{units.count(len(short), 'configuration')} {'has' if len(short) == 1 else 'have'} fewer than the "
-                f"{units.count(asked, 'sample')} asked for: the run was interrupted or parts of it failed."
+                f"{count(len(short), 'configuration')} {'has' if len(short) == 1 else 'have'} fewer than the "
+                f"{count(asked, 'sample')} asked for: the run was interrupted or parts of it failed."
             )
     if result.failures:
-        found.append(f"{units.count(len(result.failures), 'failure')}: see the table of failures below.")
+        found.append(f"{count(len(result.failures), 'failure')}: see the table of failures below.")
     found += sentences([finding for finding in result.findings if finding.is_warning])
     return tuple(found)
 
@@ -125,11 +126,12 @@ def _skip_sentence(result: RunResult) -> str:
         clear = sum(above for _, above in clean)
         if 2 * clear >= len(clean):
             value = units.duration_us(median(value for value, _ in clean))
-            parts.append(f"{value} {words} (clearly above zero in {clear} of {len(clean)} configurations)")
-        else:
             parts.append(
-                f"nothing {words} that can be told from zero in {len(clean) - clear} of {len(clean)} configurations"
+                f"{value} {words} (clearly above zero in {clear} of {count(len(clean), 'configuration')})"
             )
+        else:
+            of_all = f"{len(clean) - clear} of {count(len(clean), 'configuration')}"
+            parts.append(f"nothing {words} that can be told from zero in {of_all}")
     if not parts:
         return ""
     return (
@@ -144,7 +146,7 @@ def _line_sentence(result: RunResult) -> str:
     if not lines or not off:
         return ""
     return (
-        f"Latency is not a straight line everywhere: {units.count(len(off), 'configuration')} "
+        f"Latency is not a straight line everywhere: {count(len(off), 'configuration')} "
         f"{'departs from it by more than its' if len(off) == 1 else 'depart from it by more than their'} interval."
     )
 

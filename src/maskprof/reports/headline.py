@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from maskprof.config.knobs import varying_knobs
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.knob_tables import leading_fits
@@ -28,7 +29,7 @@ def subject(result: RunResult) -> str:
     model = result.model
     facts = [
         model.name,
-        units.count(model.num_blocks, "block"),
+        count(model.num_blocks, "block"),
         f"{_magnitude(model.num_parameters)} parameters",
         model.dtype,
     ]
@@ -118,7 +119,7 @@ def _what_would_tell(result: RunResult, doubts: frozenset[_Doubt]) -> str:
 
     counts = sorted({summary.num_samples for summary in result.summary})
     least, most = counts[0], counts[-1]
-    samples = units.count(most, "sample") if least == most else f"{least} to {most} samples"
+    samples = count(most, "sample") if least == most else f"{least} to {most} samples"
     if "few" in doubts and least < MIN_SAMPLES_FOR_INTERVAL:
         return (
             f"{samples[0].upper()}{samples[1:]} per configuration cannot tell it from chance: there are intervals from "
@@ -138,7 +139,7 @@ def _range_sentence(result: RunResult) -> str:
     medians = sorted(summary.prefill.p50 for summary in result.summary)
     lowest, highest = units.duration_ms(medians[0]), units.duration_ms(medians[-1])
     reach = lowest if lowest == highest else f"{lowest} to {highest}"
-    return f"Prefill takes {reach} ({units.count(len(medians), 'configuration')} measured)."
+    return f"Prefill takes {reach} ({count(len(medians), 'configuration')} measured)."
 
 
 def _cost_sentence(fits: list[Fit]) -> _Said:
@@ -219,7 +220,8 @@ def _tokens(result: RunResult) -> str:
     vision = _range([s.num_vision_tokens for s in result.samples])
     output = _range([s.num_output_tokens for s in result.samples])
     images = "" if vision == "0" else f" + {vision} image"
-    return f"{text} text{images} tokens in, {output} out"
+    tokens = "token" if (text, vision) == ("1", "0") else "tokens"
+    return f"{text} text{images} {tokens} in, {output} out"
 
 
 def _range(values: Sequence[int]) -> str:

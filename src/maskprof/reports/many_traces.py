@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import PurePath
 from shlex import quote
 
-from maskprof.reports import units
+from maskprof.counted_nouns import count
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Table
 from maskprof.reports.trace_columns import count_column, name_columns, time_column
@@ -34,7 +34,7 @@ def lines_table(summaries: Sequence[TraceSummary]) -> Table:
     found = [summary.headline[0] if summary.headline else "" for summary in summaries]
     columns += name_columns("finding", "\nfirst of its findings", found, shorten=_ends_cut, least=16)
     where = f" in {visible(folder)}" if folder else ""
-    return Table(title=f"{units.count(len(summaries), 'trace')}{where}", columns=tuple(columns))
+    return Table(title=f"{count(len(summaries), 'trace')}{where}", columns=tuple(columns))
 
 
 def how_to_see_one(summaries: Sequence[TraceSummary]) -> str:

@@ -10,8 +10,8 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeRemainingColumn
 from rich.table import Column
 
+from maskprof.counted_nouns import count
 from maskprof.reports.consoles import stderr_console
-from maskprof.reports.units import count
 
 _REFRESH_S = 0.1
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from maskprof.reports import units
+from maskprof.counted_nouns import count
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
 from maskprof.reports.trace_columns import (
@@ -39,7 +39,7 @@ def rank_table(ranks: RankComparison | None) -> Table | None:
         columns.append(Column(key="straggler", title="", cells=cells, justify="left"))
     columns += name_columns("path", "\ntrace", [row.path for row in rows], least_rank=20)
     return Table(
-        title=f"Ranks: {units.count(len(rows), 'trace')}",
+        title=f"Ranks: {count(len(rows), 'trace')}",
         columns=tuple(columns),
         notes=(
             *map(visible, ranks.notes),
@@ -63,4 +63,4 @@ def overview_table(summaries: Sequence[TraceSummary]) -> Table:
             time_column("busy", "device\nbusy", [d.busy_us if d else None for d in devices]),
             share_column("idle", "device\nidle", [d.idle_pct / 100 if d else None for d in devices]),
         ]
-    return Table(title=units.count(len(summaries), "trace").capitalize(), columns=tuple(columns))
+    return Table(title=count(len(summaries), "trace").capitalize(), columns=tuple(columns))

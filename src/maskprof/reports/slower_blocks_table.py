@@ -3,6 +3,7 @@
 from dataclasses import asdict
 from typing import Any
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.escapes import markdown
 from maskprof.reports.layout import Column, Table, to_markdown
@@ -37,7 +38,7 @@ def resolution(comparison: BlockComparison) -> tuple[str, ...]:
     if untold:
         phases = " and ".join(found.phase for found in untold)
         sentences.append(
-            f"Of {phases} nothing can be told from {units.count(untold[0].traces, 'trace')} of a side: record more."
+            f"Of {phases} nothing can be told from {count(untold[0].traces, 'trace')} of a side: record more."
         )
     if any(found.unit == "pieces" for found, _ in told):
         sentences.append(
@@ -55,7 +56,7 @@ def resolution(comparison: BlockComparison) -> tuple[str, ...]:
 
 def _needed(found: PhaseResolution) -> str:
     assert found.asked is not None
-    have = units.count(found.traces, "trace")
+    have = count(found.traces, "trace")
     asked = f"To find {_share(found.asked)} in {found.phase} {units.percent(found.power)} of the time"
     if found.traces_needed is None:
         more = ": record more decode steps in each" if found.phase == "decode" else ""

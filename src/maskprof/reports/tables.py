@@ -1,6 +1,7 @@
 """A result as tables of text, shared by every report: latency, overhead, closure, fits, failures."""
 
 from maskprof.config.knobs import Knobs, varying_knobs
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.columns import (
     KNOB_LABELS,
@@ -72,7 +73,7 @@ def latency_table(result: RunResult) -> Table | None:
         columns.append(Column(key="ideal", title="\nideal", cells=cells, rank=1, role="side"))
     columns += time_columns("total", "total", [s.total for s in summaries], rank=16)
     counts = sorted({summary.num_samples for summary in summaries})
-    samples = units.count(counts[0], "sample") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} samples"
+    samples = count(counts[0], "sample") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} samples"
     notes = ["Medians; ± reaches to the farther end of the median's 95 % interval."]
     varying = varying_knobs(summary.configuration.knobs for summary in summaries)
     if full:
@@ -178,7 +179,7 @@ def failure_table(result: RunResult) -> Table | None:
     names = tuple(cut_middle(failure.configuration, NAME_WIDTH) for failure in failures)
     errors = tuple(" ".join(failure.error.split()) for failure in failures)
     return Table(
-        title=f"Failed: {units.count(len(failures), 'configuration')}",
+        title=f"Failed: {count(len(failures), 'configuration')}",
         columns=(
             Column(key="name", title="configuration", cells=names, justify="left", role="name"),
             Column(key="stage", title="stage", cells=tuple(f.stage for f in failures), justify="left"),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
@@ -145,9 +146,9 @@ def _phase_columns(
 
 def _steps_note(phases: Sequence[BlockPhase]) -> str:
     steps = [
-        units.count(phase.steps, "step")
+        count(phase.steps, "step")
         if phase.phase == "all"
-        else f"{units.count(phase.steps, 'step')} of {visible(phase.phase)}"
+        else f"{count(phase.steps, 'step')} of {visible(phase.phase)}"
         for phase in phases
     ]
     return f"Means per step: {listed(steps)}."

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from heapq import nlargest
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.escapes import visible
 from maskprof.reports.layout import Column, Table
@@ -75,7 +76,7 @@ def recorded(summary: TraceSummary) -> str:
     if facts.ranks and facts.world_size != 1:
         ranks = f"{'rank' if len(facts.ranks) == 1 else 'ranks'} {', '.join(map(str, facts.ranks))}"
         parts.append(ranks if facts.world_size is None else f"{ranks} of {facts.world_size}")
-    parts += [units.count(facts.events, "event"), units.duration_us(facts.span_us)]
+    parts += [count(facts.events, "event"), units.duration_us(facts.span_us)]
     return " · ".join(visible(part) for part in parts if part)
 
 
@@ -154,7 +155,7 @@ def kernel_table(whole: Breakdown, *, top: int) -> Table | None:
     notes = []
     if rest:
         share = units.percent(sum(kernel.share for kernel in rest))
-        notes.append(f"{units.count(len(rest), 'other kernel')} with {share} of the kernel time.")
+        notes.append(f"{count(len(rest), 'other kernel')} with {share} of the kernel time.")
     return Table(
         title=_top_title("Kernels", len(shown), len(whole.kernels)),
         columns=(
@@ -282,14 +283,14 @@ def launch_table(launches: LaunchFacts | None) -> Table | None:
 
 
 def _device_notes(device: DeviceTime) -> tuple[str, ...]:
-    kernels = f"{units.count(device.kernel_count, 'kernel')} {units.duration_us(device.kernel_time_us)}"
+    kernels = f"{count(device.kernel_count, 'kernel')} {units.duration_us(device.kernel_time_us)}"
     parts = [kernels]
     if device.memcpy_count:
         copies = "1 copy" if device.memcpy_count == 1 else f"{device.memcpy_count} copies"
         parts.append(f"{copies} {units.duration_us(device.memcpy_us)}")
     if device.memset_count:
-        parts.append(f"{units.count(device.memset_count, 'memset')} {units.duration_us(device.memset_us)}")
-    notes = [f"Work: {', '.join(parts)}, on {units.count(device.streams, 'stream')}."]
+        parts.append(f"{count(device.memset_count, 'memset')} {units.duration_us(device.memset_us)}")
+    notes = [f"Work: {', '.join(parts)}, on {count(device.streams, 'stream')}."]
     if device.communication_us > 0:
         notes.append(
             f"Communication: {units.duration_us(device.communication_us)}, of which "

@@ -135,8 +135,3 @@ def mask_cells(active: Sequence[bool], *, ascii_only: bool = False, max_cells: i
     groups = (active[start : start + per_cell] for start in range(0, len(active), per_cell))
     cells = "".join("█" if all(group) else "▒" if any(group) else "░" for group in groups)
     return to_ascii(cells) if ascii_only else cells
-
-
-def count(value: int, noun: str) -> str:
-    """`1 block`, `2 blocks`."""
-    return f"{value} {noun}" if value == 1 else f"{value} {noun}s"

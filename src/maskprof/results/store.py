@@ -1,5 +1,6 @@
 """Names and folders of a run's files; what is written appears whole or not at all."""
 
+import json
 import os
 import tempfile
 from collections.abc import Iterator
@@ -99,11 +100,34 @@ def unfinished(folder: Path) -> str:
     """What to do about a folder with a journal and no result; empty for any other."""
     if not (folder / JOURNAL_NAME).is_file() or (folder / RESULT_NAME).is_file():
         return ""
+    if not _holds_samples(folder / JOURNAL_NAME):
+        return (
+            f"no sample is in its {JOURNAL_NAME}: the run in it was ended before it had measured anything, or still "
+            "goes on"
+        )
     return (
         "the run in it was ended before it saved one, or still goes on. What it measured is in "
         f"{JOURNAL_NAME}: the same command with --resume saves it and goes on (maskprof run --resume "
         f"--output_dir {quote(str(folder))}, and what else it was given)"
     )
+
+
+def _holds_samples(journal: Path) -> bool:
+    """Whether the file begins as a journal does and has a sample; whether it is whole is for `read_journal` to say."""
+    try:
+        with journal.open("rb") as lines:
+            return _keys(next(lines, b"")) >= {"journal"} and any("sample" in _keys(line) for line in lines)
+    except OSError:
+        # Somebody else's to read: what it holds is not known, and not said to be nothing.
+        return True
+
+
+def _keys(line: bytes) -> set[str]:
+    try:
+        entry = json.loads(line)
+    except (ValueError, RecursionError):
+        return set()
+    return set(entry) if isinstance(entry, dict) else set()
 
 
 def within(folder: Path, *names: str) -> Path:

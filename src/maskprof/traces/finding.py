@@ -9,6 +9,7 @@ from collections.abc import Callable
 from enum import Enum, auto
 from pathlib import Path
 
+from maskprof.counted_nouns import count
 from maskprof.errors import TraceError
 from maskprof.results.store import ATTRIBUTION_NAME, RESULT_NAME, unfinished
 
@@ -66,12 +67,18 @@ def find_traces(path: str | os.PathLike[str]) -> list[Path]:
     # Where nothing is whole, what is wrong with the rest is the answer.
     found = found or [candidate for candidate, kind in kinds.items() if kind is _Kind.DAMAGED]
     if not found:
-        others = f", though {len(candidates)} other JSON files" if candidates else ""
+        others = f", though {count(len(candidates), 'other JSON file')}" if candidates else ""
         journal = f". It holds no result either: {hint}" if (hint := unfinished(root)) else ""
         raise TraceError(
             f"{os.fspath(path)} holds no traces (files named *.json or *.json.gz){others}{journal}"
         )
     return found
+
+
+def is_trace(path: str | os.PathLike[str]) -> bool:
+    """Whether there is a regular file whose text begins like a trace's, or whose name is one that torch gives."""
+    file = Path(path)
+    return file.is_file() and _kind(file) is _Kind.TRACE
 
 
 def one_trace(path: str | os.PathLike[str]) -> Path:

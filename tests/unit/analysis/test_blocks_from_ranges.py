@@ -83,7 +83,7 @@ def test_without_phases_the_trace_is_one(tmp_path):
 def test_turns_outside_the_phases_are_told(tmp_path):
     builder = _step(TraceBuilder(), "phase.decode", 0, 1).annotation("block.01.skipped", 5_000, 30)
     found = _found(tmp_path, builder)
-    assert found.note == "1 turns of blocks lie outside prefill and decode and are in no figure."
+    assert found.note == "1 turn of a block lies outside prefill and decode and is in no figure."
     assert found.phases[0].blocks == (_ACTIVE, _SKIPPED)
 
 

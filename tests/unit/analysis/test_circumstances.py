@@ -4,6 +4,7 @@ import pytest
 
 from maskprof.analysis.circumstances import findings, round_effects
 from maskprof.analysis.summary import summarize
+from maskprof.counted_nouns import count
 from maskprof.results.circumstances import Finding, MachineState, Sitting, Warmup
 from tests.support.results import make_configuration, make_sample
 
@@ -64,12 +65,19 @@ def test_a_warm_up_that_did_not_settle():
     )
 
 
+def test_a_single_round_and_a_single_sample_are_named_as_one():
+    (found,) = said([1.5, *[1.0, 1.01, 0.99] * 9])
+    assert found.text == "the first measured round was 50 % slower than the others"
+    assert count(1, "sample") == "1 sample"
+    assert count(0, "sample") == "0 samples"
+
+
 def test_measured_rounds_that_were_still_warming_up():
     assert said([1.5, 1.3, 1.2, *[1.0, 1.01, 0.99] * 9]) == (
         Finding(
             topic="warm-up",
             is_warning=True,
-            text="the first 3 measured rounds were 30% slower than the others",
+            text="the first 3 measured rounds were 30 % slower than the others",
             advice="--num_warmup 6 or more",
         ),
     )
@@ -93,22 +101,22 @@ def test_warming_up_is_a_slow_beginning_of_a_long_enough_run(effects, is_said):
 def test_how_much_slower_the_beginning_was_is_a_share_of_the_rest():
     # 1.3 / 0.98; the median of all is 1.
     (found,) = (f for f in said([*[1.3] * 5, *[0.98] * 4, *[1.0] * 3]) if f.topic == "warm-up")
-    assert found.text == "the first 5 measured rounds were 33% slower than the others"
+    assert found.text == "the first 5 measured rounds were 33 % slower than the others"
 
 
 def test_a_few_stalls_in_a_row_do_not_hide_that_most_rounds_have_changed():
     first = [*[0.9] * 6, *[1.1] * 5, *[0.9] * 9]
     last = [*[1.1] * 9, *[0.9] * 5, *[1.1] * 6]
     (found,) = (f for f in said([*first, *[1.0] * 20, *last]) if f.topic == "drift")
-    assert found.text == "the machine became 22% slower in the course of the run"
+    assert found.text == "the machine became 22 % slower in the course of the run"
 
 
 @pytest.mark.parametrize(
     ("first", "last", "text"),
     [
         # The middle third is between both, so that the usual round is one of it.
-        ([0.90, 0.91, 0.90, 0.89], [1.08, 1.07, 1.08, 1.09], "20% slower"),
-        ([1.08, 1.07, 1.08, 1.09], [0.90, 0.91, 0.90, 0.89], "17% faster"),
+        ([0.90, 0.91, 0.90, 0.89], [1.08, 1.07, 1.08, 1.09], "20 % slower"),
+        ([1.08, 1.07, 1.08, 1.09], [0.90, 0.91, 0.90, 0.89], "17 % faster"),
         ([0.99, 0.98, 0.98, 0.97], [1.01, 1.02, 1.02, 1.01], None),  # apart, but by less than 5 %
         ([0.90, 0.91, 0.90, 1.10], [1.08, 1.07, 1.08, 0.89], None),  # more than 5 %, but not apart
         ([0.90, 0.90, 0.90, 1.00], [1.00, 1.08, 1.08, 1.08], None),  # they touch
@@ -177,12 +185,12 @@ def test_what_the_machine_did_and_how_it_is_set():
     environment = {"cpu_count": 2, "threads": 2, "processor": PROCESSOR}
     found = said(sittings=(replace(SETTLED, states=(busy,)),) * 2, environment=environment)
     assert [finding.text for finding in found] == [
-        "torch computes with 2 threads on 1 cores: two of them share a core",
+        "torch computes with 2 threads on 1 core: two of them share a core",
         "other processes kept 1.0 of 2 processors busy meanwhile",
     ]
     # Where nobody said how many processors there are, one is assumed.
     (found,) = said(sittings=(replace(SETTLED, states=(busy,)),), environment={"processor": None})
-    assert found.text == "other processes kept 0.5 of 1 processors busy meanwhile"
+    assert found.text == "other processes kept 0.5 of 1 processor busy meanwhile"
 
 
 def test_another_process_on_the_gpu():
@@ -271,7 +279,7 @@ def test_sittings_of_which_nothing_was_kept():
 def test_a_sitting_on_a_slower_machine():
     found = several_sittings(([1.0, 1.01] * 6, [1.2, 1.21] * 6), (SETTLED, replace(SETTLED, number=2)))
     drift = [finding for finding in found if finding.topic == "drift"]
-    assert [finding.text for finding in drift] == ["sitting 2 ran 20% slower than sitting 1"]
+    assert [finding.text for finding in drift] == ["sitting 2 ran 20 % slower than sitting 1"]
 
 
 def test_the_processes_of_one_sitting_are_one():

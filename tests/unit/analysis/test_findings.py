@@ -134,7 +134,7 @@ def test_launches_that_are_missing(said):
 def test_work_queued_before_the_trace_and_unclassified_kernels(said):
     builder = TraceBuilder().kernel("what", 0, 20, 9).launch(1, 1).kernel("gemm", 20, 30, 1)
     assert said(builder)[-2:] == [
-        "1 of 2 device events were launched before the trace began: they count in all figures, and in no range.",
+        "1 of 2 device events was launched before the trace began: it counts in all figures, and in no range.",
         "40.0 % of the kernels' time is in kernels of no known category.",
     ]
 
@@ -252,7 +252,7 @@ def test_unlinked_events_are_in_no_figure_of_a_range(said):
     builder = TraceBuilder().annotation("step", 0, 50).launch(1, 1).kernel("gemm", 20, 30, 1)
     builder.kernel("gemm", 60, 30, 9)
     assert said(builder, within="step")[-1] == (
-        "1 of 2 device events have no launch in the trace: they are in no figure here."
+        "1 of 2 device events has no launch in the trace: it is in no figure here."
     )
 
 

@@ -67,9 +67,10 @@ def test_an_uneven_one(machine, capsys):
     assert not document["ok"]
 
 
-def test_the_document(machine, tmp_path, monkeypatch):
+def test_the_document(machine, tmp_path, monkeypatch, capsys):
     monkeypatch.setenv("OMP_NUM_THREADS", "2,1")
     assert main.main(["doctor", "--seconds", "0", "--json", str(tmp_path / "d.json")]) == 0
+    assert "would spoil figures" in capsys.readouterr().out
     document = json.loads((tmp_path / "d.json").read_text(encoding="utf-8"))
     assert document["ok"]
     assert document["torch_threads"] == 2

@@ -64,7 +64,7 @@ def test_a_machine_as_it_should_be():
             ("limits this process to 2.5 processors", "OMP_NUM_THREADS=2"),
         ),
         ({"usable": 4, "physical": 4}, 4, "threads", False, ("may run on 4 of 8", "")),
-        ({"memory_free_bytes": 5}, 8, "memory", True, ("only 5% of the memory", "end what holds it")),
+        ({"memory_free_bytes": 5}, 8, "memory", True, ("only 5 % of the memory", "end what holds it")),
         ({"thread_variables": {"OMP_NUM_THREADS": "2"}}, 2, "threads", False, ("OMP_NUM_THREADS=2", "")),
     ],
 )
@@ -91,7 +91,7 @@ def test_other_load_is_said_in_processors():
 
 def test_time_that_the_host_took():
     (found,) = checks.of_states([state(0, stolen_share=0.25)], 2)
-    assert "gave 25% of its processors' time to others" in found.text
+    assert "gave 25 % of its processors' time to others" in found.text
 
 
 def test_clocks_that_fall():
@@ -104,10 +104,10 @@ def test_clocks_that_fall():
 def test_where_clocks_are_hidden_the_fixed_calculation_tells():
     slower = [state(number, probe_us=us) for number, us in enumerate((100, 100, 101, 118, 120, 120))]
     assert said(checks.of_states(slower, 8)) == [
-        ("clocks", True, "the processor became 20% slower in the course of it")
+        ("clocks", True, "the processor became 20 % slower in the course of it")
     ]
     (found,) = checks.of_states(slower[::-1], 8)
-    assert "17% faster" in found.text
+    assert "17 % faster" in found.text
 
 
 def gpu_state(mhz=1980, slowed_by=(), celsius=60):

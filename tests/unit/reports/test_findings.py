@@ -65,11 +65,11 @@ def test_what_cannot_be_told_from_zero_is_no_figure():
 
 def test_what_the_run_noticed_is_passed_on():
     drift = Finding(
-        topic="drift", is_warning=True, text="the machine became 30% slower", advice="compare within"
+        topic="drift", is_warning=True, text="the machine became 30 % slower", advice="compare within"
     )
     settings = Finding(topic="threads", is_warning=False, text="one thread was used")
     result = replace(make_result(), findings=(drift, settings))
-    assert warnings(result) == ("Drift: the machine became 30% slower (compare within).",)
+    assert warnings(result) == ("Drift: the machine became 30 % slower (compare within).",)
     assert findings(result)[-1] == "Threads: one thread was used."
 
 

@@ -4,6 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 
 
@@ -93,8 +94,8 @@ def test_a_long_mask_is_shortened():
 
 
 def test_counts():
-    assert units.count(1, "block") == "1 block"
-    assert units.count(0, "block") == "0 blocks"
+    assert count(1, "block") == "1 block"
+    assert count(0, "block") == "0 blocks"
 
 
 def test_what_rounds_to_zero_has_no_sign():

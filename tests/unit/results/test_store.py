@@ -66,9 +66,30 @@ def test_bytes_that_are_no_text_are_refused(tmp_path):
         store.load()
 
 
+@pytest.mark.parametrize(
+    "journal",
+    [
+        b"",
+        b"\x00\xff garbage\n",
+        b'{"journal": "maskprof"}\n',
+        b'{"journal": "maskprof"}\n{"sample": {"ro',
+        b"[1]\n",
+    ],
+    ids=["empty", "garbage", "header only", "first sample cut off", "another's"],
+)
+def test_a_folder_of_a_run_that_measured_nothing(tmp_path, journal):
+    (tmp_path / "journal.jsonl").write_bytes(journal)
+    with pytest.raises(ResultError) as caught:
+        ResultStore(tmp_path).load()
+    assert str(caught.value) == (
+        f"{tmp_path} holds no result: no sample is in its journal.jsonl: the run in it was ended before it had "
+        "measured anything, or still goes on"
+    )
+
+
 def test_a_folder_of_a_run_that_saved_no_result(tmp_path):
     (tmp_path / "my run").mkdir()
-    (tmp_path / "my run" / "journal.jsonl").write_text("{}\n")
+    (tmp_path / "my run" / "journal.jsonl").write_text('{"journal": "maskprof"}\n{"sample": {}}\n')
     with pytest.raises(ResultError) as caught:
         ResultStore(tmp_path / "my run").load()
     assert str(caught.value) == (

@@ -99,7 +99,7 @@ def test_a_folder_without_traces(tmp_path):
     with pytest.raises(TraceError, match=r"holds no traces \(files named \*\.json or \*\.json\.gz\)$"):
         read_trace(tmp_path)
     (tmp_path / "results.json").write_text("{}")
-    with pytest.raises(TraceError, match="though 1 other JSON files"):
+    with pytest.raises(TraceError, match=r"though 1 other JSON file$"):
         list(read_traces(tmp_path))
 
 

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping
 from itertools import zip_longest
 from statistics import median
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.charts.blocks import (
     BlockBar,
@@ -114,7 +115,7 @@ def _bars(
         heading=heading,
         drawing=draw_block_bars(
             BlockBarsPlot(
-                title=f"{heading}: {units.count(len(blocks), 'block')} of {of.configuration}",
+                title=f"{heading}: {count(len(blocks), 'block')} of {of.configuration}",
                 axis=f"{'device' if device else 'host'}, {unit}",
                 numbers=tuple(block.block for block in blocks),
                 bars=tuple(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from statistics import median
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.charts.shapes import MARKS, Boxes, Dots, Drawing, Segments
 from maskprof.reports.charts.xy import Axis, Mark, Series, XYPlot, draw_xy
@@ -77,7 +78,7 @@ def drift_plots(result: RunResult) -> tuple[Plot, ...]:
             marks = _scaled(middles, factor)
             series.append(Series(label="", marks=marks, colour="s1", joined=True, place=1))
             legend.append(Key(colour="s1", label="median of a round", place=1, mark=MARKS[1]))
-        note = f"; {units.count(beyond, 'sample')} beyond stand at the edge" if beyond else ""
+        note = f"; {count(beyond, 'sample')} beyond stand at the edge" if beyond else ""
         drawing = draw_xy(
             XYPlot(
                 title=f"{label}: samples over time, distance from their configuration's median{note}",

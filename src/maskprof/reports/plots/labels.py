@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 
 from maskprof.config.knobs import Knobs, knob_suffix, varying_knobs
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.columns import KNOB_LABELS
 from maskprof.reports.tables import Group
@@ -22,7 +23,7 @@ def short_names(result: RunResult) -> dict[str, str]:
     of_group = group_names(list(groups))
     names = {}
     for c in configurations:
-        blocks = units.count(c.num_active_blocks, "block")
+        blocks = count(c.num_active_blocks, "block")
         if not count_tells:
             bare = c.name.removesuffix(knob_suffix(c.knobs, settings)).removesuffix(f"-{c.variant}")
             blocks = bare.removesuffix(f"-of-{c.num_total_blocks:02d}")

@@ -4,6 +4,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, Row, RowsPlot, Value, draw_bars, draw_rows
 from maskprof.reports.charts.shapes import MARKS
@@ -104,7 +105,9 @@ def _parts(name: str, blocks: list[BlockCost]) -> tuple[Part, ...]:
     found = []
     for place, (colour, label, figure) in enumerate(_PARTS):
         length = max(0.0, median(map(figure, blocks)))
-        text = f"{name}\n{label}: {units.duration_us(length)}\nmedian of {units.count(len(blocks), 'skipped block')}"
+        text = (
+            f"{name}\n{label}: {units.duration_us(length)}\nmedian of {count(len(blocks), 'skipped block')}"
+        )
         found.append(Part(length=length, colour=colour, text=text, place=place))
     return tuple(found)
 
@@ -133,7 +136,7 @@ def _values(closure: Closure) -> tuple[Value, ...]:
         low, high = (bound / blocks for bound in closure.clean_ci95_us)
         text = (
             f"clean {units.duration_us(closure.clean_us / blocks)} per skipped block\n"
-            f"{units.duration_us(low)} to {units.duration_us(high)} (95 %), {units.count(closure.pairs, 'pair')}"
+            f"{units.duration_us(low)} to {units.duration_us(high)} (95 %), {count(closure.pairs, 'pair')}"
         )
         found.append(Value(at=closure.clean_us / blocks, low=low, high=high, text=text, place=CLEAN))
     if blocks and closure.attributed_us is not None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 
+from maskprof.counted_nouns import count
 from maskprof.reports import units
 from maskprof.reports.charts.blocks import BlockBar, BlockBarsPlot, draw_block_bars
 from maskprof.reports.charts.rows import Bar, BarsPlot, Part, Row, RowsPlot, Value, draw_bars, draw_rows
@@ -43,7 +44,7 @@ def operator_plot(summary: TraceSummary) -> Plot | None:
                 Part(
                     length=operator.self_us / factor,
                     colour="active",
-                    text=f"{units.duration_us(operator.self_us)}, {units.count(operator.count, 'call')}",
+                    text=f"{units.duration_us(operator.self_us)}, {count(operator.count, 'call')}",
                     place=0,
                 ),
             ),
