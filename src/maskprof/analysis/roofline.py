@@ -197,9 +197,8 @@ class _Adding:
     def add(self, group: _Group) -> None:
         """Take the kernels that the group's calls launched."""
         events, work = self.launched.trace.events, self.launched.work
-        parents = parents_of(group.end)
         name, inputs = events.name[group.rows], events.inputs[group.rows]
-        item, operator = self._kernels(group, parents, *self.costs.known(name, inputs))
+        item, operator = self._kernels(group, name, inputs)
         counts = np.zeros(len(group.rows), dtype=np.int64)
         counts[operator] = 1
         at = np.flatnonzero(counts)
@@ -212,8 +211,9 @@ class _Adding:
             *(np.bincount(operator, total, minlength=len(counts)).astype(np.int64)[at] for total in totals),
         )
 
-    def _kernels(self, group: _Group, parents: Ints, computes: Bools, moves: Bools) -> tuple[Ints, Ints]:
+    def _kernels(self, group: _Group, name: Ints, inputs: Ints) -> tuple[Ints, Ints]:
         """Kernels launched inside calls whose cost is known: their positions in the work, and each one's call."""
+        parents = parents_of(group.end)
         work, calls = self.launched.work, self.launched.calls
         first, last = calls.group_bounds[group.group], calls.group_bounds[group.group + 1]
         lower, upper = np.searchsorted(calls.key[first:last], (group.key[0], group.until)) + first
@@ -221,12 +221,25 @@ class _Adding:
         bounds = calls.bounds[lower : upper + 1].astype(np.int64)
         item, counts = calls.events[bounds[0] : bounds[-1]], np.diff(bounds)
         is_kernel = np.equal(work.kind[item], Kind.KERNEL)
+        # Costs are asked only of calls around a kernel: on the host there may be thousands of others.
+        asked = _ancestry(np.repeat(around, counts)[is_kernel], parents)
+        computes, moves = np.zeros((2, len(parents)), dtype=np.bool_)
+        computes[asked], moves[asked] = self.costs.known(name[asked], inputs[asked])
         operator = np.where(is_kernel, np.repeat(_nearest(around, parents, computes), counts), -1)
         operator = _alone(parents, operator)
         others = is_kernel & (operator < 0)
         operator[others] = np.repeat(_nearest(around, parents, moves), counts)[others]
         operator = _alone(parents, operator)
         return item[operator >= 0], operator[operator >= 0]
+
+
+def _ancestry(inner: Ints, parents: Ints) -> Ints:
+    """These positions and all around them; -1 among them is none."""
+    is_asked = np.zeros(len(parents) + 1, dtype=np.bool_)
+    while len(inner := np.unique(inner[(inner >= 0) & ~is_asked[inner]])):
+        is_asked[inner] = True
+        inner = parents[inner]
+    return np.flatnonzero(is_asked[:-1])
 
 
 def _nearest(around: Ints, parents: Ints, wanted: Bools) -> Ints:
