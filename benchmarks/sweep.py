@@ -170,7 +170,7 @@ def inside(words: Sequence[str], began_s: float, report: Path) -> None:
     clocks = Clocks(began_s)
     start = command._run
 
-    def run(args: Any) -> int:
+    def run(*args: Any) -> int:
         # What the command would import now, in its way, so that the clocks can be put around it.
         with without_collection():
             import maskprof.experiment
@@ -178,7 +178,7 @@ def inside(words: Sequence[str], began_s: float, report: Path) -> None:
 
             clocks.install()
         clocks.seconds["start-up"] = time.time() - began_s
-        return start(args)
+        return start(*args)
 
     command._run = run
     code = main(words)
