@@ -308,19 +308,19 @@ def test_each_sitting_is_compared_with_the_first_of_enough_rounds():
             text=f"sitting {number} ran {change} than sitting 2",
             advice="measure in one sitting what is to be compared closely",
         )
-        for number, change in ((4, "10% faster"), (6, "50% slower"))
+        for number, change in ((4, "10 % faster"), (6, "50 % slower"))
     ]
 
 
 def test_where_no_sitting_stands_out_drift_is_looked_for_over_all():
     (found,) = drifts([[0.9, 0.91, 0.9, 0.89], [1.0, 1.0, 1.0, 1.0], [1.08, 1.07, 1.08, 1.09]])
-    assert found.text == "the machine became 20% slower in the course of the run"
+    assert found.text == "the machine became 20 % slower in the course of the run"
     assert drifts([[1.0] * 6, [1.01] * 6]) == []
 
 
 def test_the_whole_run_has_no_drift_where_a_sitting_stands_out():
     (found,) = drifts([[1.0] * 10, [1.3] * 10])
-    assert found.text == "sitting 2 ran 30% slower than sitting 1"
+    assert found.text == "sitting 2 ran 30 % slower than sitting 1"
 
 
 def test_reference_samples_are_of_no_sitting_that_is_compared():
@@ -328,7 +328,7 @@ def test_reference_samples_are_of_no_sitting_that_is_compared():
     # The rounds of the reference go on by themselves; its sitting is not that of the same round of others.
     references = [replace(make_sample(FOUR, number, reference=True), sitting=2) for number in range(10)]
     found = findings({}, (), [*samples, *references], [])
-    assert "sitting 2 ran 20% slower than sitting 1" in {finding.text for finding in found}
+    assert "sitting 2 ran 20 % slower than sitting 1" in {finding.text for finding in found}
 
 
 def test_sittings_are_listed_up_to_four():
@@ -367,7 +367,7 @@ def test_a_sitting_whose_environment_was_not_kept_had_that_of_the_run():
     sittings = [replace(SETTLED, states=(BUSY,)), replace(SETTLED, number=2, environment={"cpu_count": 8})]
     found = findings(environment, (sittings[0],), (), ())
     assert [finding.text for finding in found] == [
-        "torch computes with 2 threads on 1 cores: two of them share a core",
+        "torch computes with 2 threads on 1 core: two of them share a core",
         "other processes kept 2.0 of 4 processors busy meanwhile",
     ]
     # Without samples the last sitting is what there is to tell of, and without sittings the run's own.
