@@ -159,7 +159,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         bubble_us=_sums(cells.of[skipped], count, bubbles_us(launched, nesting.rows[skipped])),
         launches=np.zeros(count, dtype=np.int64),
         phase_kernel_ns=np.zeros(len(turns.phases)),
-        all_kernel_ns=0,
+        all_kernel_ns=work.kernel_ns,
         with_device=len(work) > 0,
         by_name=BlockWorkSums(count, labels)
         if len(work)
@@ -173,9 +173,6 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         cell, dur_ns, is_kernel = cell[owner], work.dur_ns[item], np.equal(work.kind[item], Kind.KERNEL)
         sums.phase_kernel_ns += _sums(phase[is_kernel], len(turns.phases), dur_ns[is_kernel])
         sums.by_name.add(cell, labels.of_work(launched, item), np.ones(len(item), dtype=np.int64), dur_ns)
-    for piece in slices(len(work)):
-        is_kernel = np.equal(work.kind[piece], Kind.KERNEL)
-        sums.all_kernel_ns += int(work.dur_ns[piece][is_kernel].sum(dtype=np.int64))
     return sums
 
 

@@ -53,12 +53,9 @@ class WorkLabels:
     @classmethod
     def of_operators(cls, trace: Trace, rows: Ints) -> "WorkLabels":
         """Labels of operators; the table has one kind."""
-        occurs = np.zeros((1, len(trace.names)), dtype=np.bool_)
-        for piece in slices(len(rows)):
-            occurs[0, trace.events.name[rows[piece]]] = True
         return cls._of(
             trace,
-            occurs,
+            trace.names_of(rows)[np.newaxis],
             kinds={0: "operator"},
             categories=lambda _, name: operator_category(trace.names[name]),
         )

@@ -1,7 +1,5 @@
 """Blocks from kernels alone: the stretch that repeats, in traces of anybody, replayed graphs among them."""
 
-from dataclasses import dataclass
-
 import numpy as np
 from numpy.typing import NDArray
 
@@ -12,8 +10,7 @@ from maskprof.analysis.launched import Launched
 from maskprof.analysis.periods import Pattern, Repetition, find_repetition
 from maskprof.results.trace_summary import BlockPhase, Blocks, BlockTime
 from maskprof.traces.columns import Int64s
-from maskprof.traces.growing import GrowingColumn
-from maskprof.traces.pieces import Ints, slices
+from maskprof.traces.pieces import Ints, slices, sums_before
 
 Floats = NDArray[np.float64]
 
@@ -51,13 +48,11 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
     steps, blocks = pattern.borders.shape[0], pattern.borders.shape[1] - 1
     # Each event's stretch among all blocks of all steps, -1 outside.
     stretch = order.stretches(pattern.borders[:, :-1].ravel(), pattern.borders[:, 1:].ravel())
-    sums = _sum(order, stretch, blocks)
+    by_name, before = _work_by_name(order, stretch, blocks), _kernel_ns_before(order)
     # What other streams do before the first kernel is the first step's.
     reach = np.where(pattern.reach > 0, order.placed(pattern.reach), 0)
-    step_us = (
-        float((sums.kernel_ns_before[reach[:, 1]] - sums.kernel_ns_before[reach[:, 0]]).sum()) / 1000 / steps
-    )
-    done = [sums.by_name.of(number, steps) for number in range(blocks)]
+    step_us = float((before[reach[:, 1]] - before[reach[:, 0]]).sum()) / 1000 / steps
+    done = [by_name.of(number, steps) for number in range(blocks)]
     launches = _launches(order, stretch, blocks).tolist()
     return BlockPhase(
         phase=name,
@@ -86,34 +81,27 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
     )
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class _Sums:
-    """Of the events in a pattern's stretches, by block, all its steps together.
-
-    Attributes:
-        kernel_ns_before: time of the device's kernels before each of its events, and of all; shape (events + 1,).
-        by_name: what was done in each block.
-    """
-
-    kernel_ns_before: Ints
-    by_name: BlockWorkSums
-
-
-def _sum(order: KernelOrder, stretch: Ints, blocks: int) -> _Sums:
+def _work_by_name(order: KernelOrder, stretch: Ints, blocks: int) -> BlockWorkSums:
+    """What was done in each block, all steps together; `stretch` is of each event of the work."""
     launched, work = order.launched, order.launched.work
     labels = WorkLabels.of_device(launched)
     by_name = BlockWorkSums(blocks, labels)
-    before, so_far = GrowingColumn(at_least=np.int64), 0
-    before.extend(np.zeros(1, dtype=np.int64))
     for piece in slices(len(work)):
-        rows, dur_ns, is_kernel = work.rows[piece], work.dur_ns[piece], work.kind[piece] == Kind.KERNEL
-        is_here = launched.trace.events.pid[rows] == order.device
-        ran = np.cumsum(np.where(is_kernel & is_here, dur_ns, 0), dtype=np.int64)
-        before.extend(so_far + ran)
-        so_far += int(ran[-1])
         block = np.where(stretch[piece] >= 0, stretch[piece] % blocks, -1)
-        by_name.add(block, labels.of_work(launched, piece), np.ones(len(block), dtype=np.int64), dur_ns)
-    return _Sums(kernel_ns_before=before.finish(), by_name=by_name)
+        ones = np.ones(len(block), dtype=np.int64)
+        by_name.add(block, labels.of_work(launched, piece), ones, work.dur_ns[piece])
+    return by_name
+
+
+def _kernel_ns_before(order: KernelOrder) -> Ints:
+    """Time of the device's kernels before each event of the work, and of all; shape (events + 1,)."""
+    work, pid = order.launched.work, order.launched.trace.events.pid
+
+    def kernel_ns(piece: slice) -> Ints:
+        is_here = (work.kind[piece] == Kind.KERNEL) & (pid[work.rows[piece]] == order.device)
+        return np.where(is_here, work.dur_ns[piece], 0)
+
+    return sums_before(len(work), kernel_ns)
 
 
 def _launches(order: KernelOrder, stretch: Ints, blocks: int) -> Int64s:

@@ -21,8 +21,7 @@ def bubbles_us(launched: Launched, turns: Ints) -> NDArray[np.float64]:
     found = np.zeros(len(turns))
     if not len(turns) or not len(calls):
         return found
-    in_order = calls.order()
-    call_start = column(len(calls), lambda piece: calls.starts(in_order[piece]), at_least=np.int64)
+    in_order, call_start = calls.by_start()
     times = [
         row_column(turns, of, at_least=np.int64) for of in (lambda some: events.ts_ns[some], events.ends)
     ]

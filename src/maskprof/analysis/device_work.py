@@ -55,6 +55,14 @@ class DeviceWork:
     def is_kernel(self) -> Bools:
         return np.equal(self.kind, Kind.KERNEL)
 
+    @property
+    def kernel_ns(self) -> int:
+        """Time of all kernels."""
+        return sum(
+            int(self.dur_ns[piece][self.kind[piece] == Kind.KERNEL].sum(dtype=np.int64))
+            for piece in slices(len(self))
+        )
+
     def times(self, at: Positions) -> tuple[Int64s, Int64s]:
         """Start and end of some events, since the origin."""
         start = self.start_ns[at]
@@ -116,6 +124,11 @@ class Calls:
         if len(self.axis.threads) <= 1:
             return column(len(self), lambda piece: np.arange(piece.start, piece.stop))
         return order(len(self), self.starts)
+
+    def by_start(self) -> tuple[Ints, Int64s]:
+        """The same positions, and when each of these calls starts, as `starts` has it."""
+        in_order = self.order()
+        return in_order, column(len(self), lambda piece: self.starts(in_order[piece]), at_least=np.int64)
 
 
 def device_work(trace: Trace, launches: Launches, axis: HostAxis) -> tuple[DeviceWork, Calls]:

@@ -248,10 +248,7 @@ def innermost_at(at: Int64s, key: Int64s, end: Int64s, parents: Ints) -> Ints:
 
 def _operator_codes(trace: Trace, rows: Ints) -> tuple[Ints, Ints]:
     """The name codes that occur, and a table from name code to position among them."""
-    occurs = np.zeros(len(trace.names), dtype=np.bool_)
-    for piece in slices(len(rows)):
-        occurs[trace.events.name[rows[piece]]] = True
-    codes = np.flatnonzero(occurs).astype(np.int32)
+    codes = np.flatnonzero(trace.names_of(rows)).astype(np.int32)
     table = np.full(len(trace.names), -1, dtype=np.int32)
     table[codes] = np.arange(len(codes), dtype=np.int32)
     return codes, table

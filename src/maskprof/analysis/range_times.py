@@ -17,7 +17,7 @@ from maskprof.analysis.range_members import Members, event_pieces, range_members
 from maskprof.results.trace_summary import Breakdown, DeviceTime, LaunchFacts, RangeTime
 from maskprof.traces.columns import Int64s
 from maskprof.traces.growing import GrowingColumn
-from maskprof.traces.pieces import Ints, column, slices
+from maskprof.traces.pieces import Ints, column, slices, sums_before
 
 
 def whole_breakdown(evidence: Evidence) -> Breakdown:
@@ -155,9 +155,9 @@ def _kernels_during(evidence: Evidence) -> list[tuple[int, int]]:
     work, calls = evidence.work, evidence.calls
     counts = calls.sums(lambda item: work.kind[item] == Kind.KERNEL)
     spent = calls.sums(lambda item: np.where(work.kind[item] == Kind.KERNEL, work.dur_ns[item], 0))
-    in_order = calls.order()
-    starts = column(len(calls), lambda piece: calls.starts(in_order[piece]), at_least=np.int64)
-    counts_before, spent_before = (_before(values, in_order) for values in (counts, spent))
+    in_order, starts = calls.by_start()
+    counts_before = sums_before(len(calls), lambda piece: counts[in_order[piece]])
+    spent_before = sums_before(len(calls), lambda piece: spent[in_order[piece]])
     parts = _whatever_thread(evidence)
     count, ns = np.zeros((2, len(evidence.ranges)), dtype=np.int64)
     for piece in slices(len(parts)):
@@ -165,17 +165,6 @@ def _kernels_during(evidence: Evidence) -> list[tuple[int, int]]:
         np.add.at(count, parts.name[piece], counts_before[upper] - counts_before[lower])
         np.add.at(ns, parts.name[piece], spent_before[upper] - spent_before[lower])
     return list(zip(count.tolist(), ns.tolist(), strict=True))
-
-
-def _before(values: Ints, in_order: Ints) -> Ints:
-    """Sums of the values before each in an order, and of all; shape (values + 1,)."""
-    sums, so_far = GrowingColumn(at_least=np.int64), 0
-    sums.extend(np.zeros(1, dtype=np.int64))
-    for piece in slices(len(values)):
-        running = so_far + np.cumsum(values[in_order[piece]], dtype=np.int64)
-        sums.extend(running)
-        so_far = int(running[-1])
-    return sums.finish()
 
 
 def _whatever_thread(evidence: Evidence) -> Stretches:

@@ -65,7 +65,7 @@ def roofline(launched: Launched, peaks: DevicePeaks | None = None) -> Roofline |
         peaks=peaks,
         rows=tuple(sorted(shown, key=lambda row: (-row.device_us, row.operator, row.shapes))),
         covered_us=int(table.sums[1].sum()) / 1000,
-        kernel_time_us=_kernel_ns(launched) / 1000,
+        kernel_time_us=work.kernel_ns / 1000,
     )
 
 
@@ -287,15 +287,6 @@ def _waits_ns(launched: Launched) -> Ints:
         waits.extend(np.maximum(np.minimum(known, start) - busy_until, 0))
         reached = max(int(busy_until[-1]), int(end[-1]))
     return waits.finish()
-
-
-def _kernel_ns(launched: Launched) -> int:
-    """Time of all kernels."""
-    work = launched.work
-    return sum(
-        int(work.dur_ns[piece][work.kind[piece] == Kind.KERNEL].sum(dtype=np.int64))
-        for piece in slices(len(work))
-    )
 
 
 @dataclass(frozen=True, slots=True)

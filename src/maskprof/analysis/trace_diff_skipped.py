@@ -1,6 +1,7 @@
 """What went with blocks that only one of two traces skips, and what else changed: by category, and by kernel."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
+from typing import TypedDict
 
 from maskprof.results.trace_comparison import SkippedKernel, SkippedRow
 from maskprof.results.trace_summary import TraceSummary
@@ -23,14 +24,8 @@ def skipped_rows(a: TraceSummary, b: TraceSummary, blocks: Iterable[int]) -> tup
     inside_a, inside_b = _inside(a, chosen), _inside(b, chosen)
     whole_a, whole_b = _whole(a), _whole(b)
     rows = [
-        SkippedRow(
-            category=category,
-            inside_count=round(_change(inside_a, inside_b, category, 0)),
-            inside_us=_change(inside_a, inside_b, category, 1),
-            whole_count=round(_change(whole_a, whole_b, category, 0)),
-            whole_us=_change(whole_a, whole_b, category, 1),
-        )
-        for category in dict.fromkeys([*whole_a, *whole_b])
+        SkippedRow(category=category, **changes)
+        for category, changes in _changes((inside_a, inside_b), (whole_a, whole_b))
     ]
     changed = [row for row in rows if row.inside_count or row.whole_count]
     return tuple(sorted(changed, key=lambda row: -abs(row.inside_us)))
@@ -50,14 +45,8 @@ def skipped_kernels(a: TraceSummary, b: TraceSummary, blocks: Iterable[int]) -> 
     inside_a, inside_b = (_inside_by_name(side, chosen, kind) for side in (a, b))
     whole_a, whole_b = (_whole_by_name(side, with_device=with_device) for side in (a, b))
     rows = [
-        SkippedKernel(
-            name=name,
-            inside_count=round(_change(inside_a, inside_b, name, 0)),
-            inside_us=_change(inside_a, inside_b, name, 1),
-            whole_count=round(_change(whole_a, whole_b, name, 0)),
-            whole_us=_change(whole_a, whole_b, name, 1),
-        )
-        for name in dict.fromkeys([*whole_a, *whole_b])
+        SkippedKernel(name=name, **changes)
+        for name, changes in _changes((inside_a, inside_b), (whole_a, whole_b))
     ]
     changed = [row for row in rows if row.inside_count or row.whole_count]
     return tuple(sorted(changed, key=lambda row: (-abs(row.inside_us), -abs(row.whole_us))))
@@ -107,6 +96,29 @@ def _add(sums: _Sums, category: str, count: float, us: float) -> None:
     entry = sums.setdefault(COPIES if category in _COPIES else category, [0.0, 0.0])
     entry[0] += count
     entry[1] += us
+
+
+class _Changes(TypedDict):
+    """Of one key, inside the blocks and in the whole trace."""
+
+    inside_count: int
+    inside_us: float
+    whole_count: int
+    whole_us: float
+
+
+def _changes(inside: tuple[_Sums, _Sums], whole: tuple[_Sums, _Sums]) -> Iterator[tuple[str, _Changes]]:
+    """For each key of either side: B minus A."""
+    for key in dict.fromkeys([*whole[0], *whole[1]]):
+        yield (
+            key,
+            {
+                "inside_count": round(_change(*inside, key, 0)),
+                "inside_us": _change(*inside, key, 1),
+                "whole_count": round(_change(*whole, key, 0)),
+                "whole_us": _change(*whole, key, 1),
+            },
+        )
 
 
 def _change(a: _Sums, b: _Sums, category: str, place: int) -> float:

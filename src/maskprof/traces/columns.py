@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from maskprof.traces.account import Account
-from maskprof.traces.pieces import Ints, positions
+from maskprof.traces.pieces import Ints, positions, slices
 
 Int64s: TypeAlias = NDArray[np.int64]
 Int32s: TypeAlias = NDArray[np.int32]
@@ -145,6 +145,13 @@ class Trace:
         """Row numbers of the events of `categories`, ascending."""
         table, category = self.categories_are(categories), self.events.category
         return positions(len(category), lambda piece: table[category[piece]])
+
+    def names_of(self, rows: Ints) -> Bools:
+        """By name code, whether any of the events in `rows` has it; shape (len(self.names),)."""
+        occurs = np.zeros(len(self.names), dtype=np.bool_)
+        for piece in slices(len(rows)):
+            occurs[self.events.name[rows[piece]]] = True
+        return occurs
 
     def categories_are(self, categories: Iterable[str]) -> Bools:
         """Which codes of categories are of one of `categories`; shape (len(self.categories),)."""

@@ -79,6 +79,17 @@ def row_column(rows: Ints, values: Callable[[Ints], Ints], *, at_least: type = n
     return grown.finish()
 
 
+def sums_before(length: int, values: Callable[[slice], Ints]) -> Ints:
+    """The sum of the values before each, and of all; shape (length + 1,), on disk if it is long."""
+    sums, so_far = GrowingColumn(at_least=np.int64), 0
+    sums.extend(np.zeros(1, dtype=np.int64))
+    for piece in slices(length):
+        running = so_far + np.cumsum(values(piece), dtype=np.int64)
+        sums.extend(running)
+        so_far = int(running[-1])
+    return sums.finish()
+
+
 def _at_least(values: Ints, dtype: type) -> Ints:
     return values if values.dtype.itemsize >= np.dtype(dtype).itemsize else values.astype(dtype)
 

@@ -58,3 +58,9 @@ def test_rows_in_order_that_lie_far_apart_are_never_asked_for_together():
     rows = array([0, 1, 2, 100, 200, 300])
     spans = [int(rows[piece][-1] - rows[piece][0]) for piece in pieces.row_slices(rows)]
     assert spans == [2, 0, 0, 0]
+
+
+@given(VALUES)
+def test_sums_before_each_and_of_all(values):
+    found = pieces.sums_before(len(values), lambda piece: array(values)[piece])
+    assert found.tolist() == [sum(values[:count]) for count in range(len(values) + 1)]
