@@ -187,6 +187,13 @@ def long_warm_up(llama, *more):
     )
 
 
+def short_run(llama):
+    return (
+        *("run", "--model_path", llama, "--output_dir", "out", "--num_samples", 2, "--no_trace"),
+        *("--closure_samples", 1, "--num_warmup", 1),
+    )
+
+
 def test_in_the_warm_up_there_is_nothing_to_keep(tmp_path, llama):
     said = interrupted_when((tmp_path / "out" / "journal.jsonl").is_file, *long_warm_up(llama), cwd=tmp_path)
     assert (said.code, said.out) == (130, "")
@@ -198,19 +205,7 @@ def test_in_the_warm_up_there_is_nothing_to_keep(tmp_path, llama):
 
 
 def test_in_the_warm_up_of_another_run_what_was_there_is_kept(tmp_path, llama):
-    short = (
-        "run",
-        "--model_path",
-        llama,
-        "--output_dir",
-        "out",
-        "--num_samples",
-        2,
-        "--no_trace",
-        "--num_warmup",
-        1,
-    )
-    assert maskprof(*short, "--closure_samples", 1, cwd=tmp_path).code == 0
+    assert maskprof(*short_run(llama), cwd=tmp_path).code == 0
     before = read_result(tmp_path / "out")
     kept = tmp_path / "out" / "journal.old.jsonl"
     said = interrupted_when(kept.is_file, *long_warm_up(llama), cwd=tmp_path)
@@ -222,19 +217,7 @@ def test_in_the_warm_up_of_another_run_what_was_there_is_kept(tmp_path, llama):
 
 
 def test_while_loading_what_is_gone_on_with_stays(tmp_path, llama):
-    words = (
-        "run",
-        "--model_path",
-        llama,
-        "--output_dir",
-        "out",
-        "--num_samples",
-        2,
-        "--no_trace",
-        "--num_warmup",
-        1,
-    )
-    words = (*words, "--closure_samples", 1)
+    words = short_run(llama)
     assert maskprof(*words, cwd=tmp_path).code == 0
     journal = (tmp_path / "out" / "journal.jsonl").read_bytes()
     begun = time.monotonic()

@@ -10,12 +10,12 @@ from pathlib import Path
 import pytest
 
 from tests.e2e.command import RESULT, Finished, environment, finished, maskprof
+from tests.support.devices import FULL, device
 from tests.support.results import make_result
 from tests.support.traces import TraceBuilder
 
 pytestmark = pytest.mark.e2e
 
-FULL = os.makedev(1, 7)
 NO_SPACE = "maskprof: standard output cannot be written to: No space left on device\n"
 
 
@@ -47,13 +47,8 @@ def shell(script, cwd, **changes):
 
 
 def full_device(folder):
-    """A device that is always full: our own, since a mistake could cost the system's."""
-    try:
-        os.mknod(folder / "full", 0o666 | stat.S_IFCHR, FULL)
-        (folder / "full").open("wb").close()
-    except OSError as error:
-        pytest.skip(f"devices cannot be made here: {error}")
-    return folder / "full"
+    """A device that is always full."""
+    return device(folder / "full", FULL)
 
 
 def onto(device, *words, cwd, **changes):

@@ -9,24 +9,13 @@ import pytest
 
 from maskprof.errors import ConfigError
 from maskprof.results.outputs import check_outputs, is_stdout, write_output
-
-NULL = os.makedev(1, 3)
-FULL = os.makedev(1, 7)
+from tests.support.devices import FULL, NULL, device
 
 
 @pytest.fixture
 def node(tmp_path):
-    """`node(number)` is a device of our own: one of the system's could be lost."""
-
-    def made(number):
-        try:
-            os.mknod(tmp_path / "node", 0o666 | stat.S_IFCHR, number)
-            (tmp_path / "node").open("wb").close()
-        except OSError as error:
-            pytest.skip(f"devices cannot be made here: {error}")
-        return tmp_path / "node"
-
-    return made
+    """`node(number)` is a device of our own."""
+    return lambda number: device(tmp_path / "node", number)
 
 
 def names(folder):
