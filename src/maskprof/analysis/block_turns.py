@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_work import BlockWorkSums, CellWork, WorkLabels, sum_operators_in_blocks
+from maskprof.analysis.block_work import BlockWorkSums, CellWork, sum_operators_in_blocks
 from maskprof.analysis.bubbles import bubbles_us
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.launched import Launched
@@ -81,7 +81,9 @@ def phases_of_turns(launched: Launched, turns: HostTurns) -> tuple[BlockPhase, .
     """
     cells = _cells(turns)
     sums = _sum(launched, turns, cells)
-    return tuple(_phase(number, phase, turns, cells, sums) for number, phase in enumerate(turns.phases))
+    steps = np.repeat([phase.steps for phase in turns.phases], np.diff(cells.bounds))
+    done = sums.by_name.per_step(steps)
+    return tuple(_phase(number, phase, turns, cells, sums, done) for number, phase in enumerate(turns.phases))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -150,7 +152,6 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
     nesting, every_turn = turns.nesting, turns.turns
     host_ns = row_column(nesting.rows[every_turn], lambda some: trace.events.dur_ns[some])
     skipped = every_turn[turns.active[every_turn] == 0]
-    labels = WorkLabels.of_device(launched)
     sums = _Sums(
         host_ns=_sums(cells.of[every_turn], count, host_ns),
         skipped=_counts(cells.of[skipped], count),
@@ -161,7 +162,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         phase_kernel_ns=np.zeros(len(turns.phases)),
         all_kernel_ns=work.kernel_ns,
         with_device=len(work) > 0,
-        by_name=BlockWorkSums(count, labels)
+        by_name=BlockWorkSums(count, launched.labels)
         if len(work)
         else sum_operators_in_blocks(trace, nesting, _of_ranges(turns, cells), count, turns.ours),
     )
@@ -172,7 +173,7 @@ def _sum(launched: Launched, turns: HostTurns, cells: _Cells) -> _Sums:
         phase = _at(cells.phase, _at(turns.phase, around[piece]))[owner]
         cell, dur_ns, is_kernel = cell[owner], work.dur_ns[item], np.equal(work.kind[item], Kind.KERNEL)
         sums.phase_kernel_ns += _sums(phase[is_kernel], len(turns.phases), dur_ns[is_kernel])
-        sums.by_name.add(cell, labels.of_work(launched, item), np.ones(len(item), dtype=np.int64), dur_ns)
+        sums.by_name.add(cell, launched.label[item], np.ones(len(item), dtype=np.int64), dur_ns)
     return sums
 
 
@@ -202,15 +203,16 @@ def _at(table: Ints, at: Ints) -> Ints:
     return np.where(at >= 0, table[at], -1) if len(table) else np.full(len(at), -1)
 
 
-def _phase(number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums) -> BlockPhase:
-    first, last = cells.bounds[number], cells.bounds[number + 1]
-    done = [sums.by_name.of(cell, phase.steps) for cell in range(first, last)]
+def _phase(
+    number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums, done: list[CellWork]
+) -> BlockPhase:
+    within = range(cells.bounds[number], cells.bounds[number + 1])
     device_us = outside_us = None
     if sums.with_device:
         total_us = (sums.all_kernel_ns if phase.ranges is None else sums.phase_kernel_ns[number]) / 1000
         # A turn's kernels may lie in a phase within its own phase, and rounding is not exact.
         device_us = float(total_us) / phase.steps
-        outside_us = max(0.0, device_us - sum(one.kernel_us for one in done))
+        outside_us = max(0.0, device_us - sum(done[cell].kernel_us for cell in within))
     return BlockPhase(
         phase=phase.name,
         steps=phase.steps,
@@ -218,8 +220,8 @@ def _phase(number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums:
         device_us=device_us,
         outside_device_us=outside_us,
         blocks=tuple(
-            _block(cell, int(cells.block[cell]), turns, sums, one, steps=phase.steps)
-            for cell, one in zip(range(first, last), done, strict=True)
+            _block(cell, int(cells.block[cell]), turns, sums, done[cell], steps=phase.steps)
+            for cell in within
         ),
     )
 

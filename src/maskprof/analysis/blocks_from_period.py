@@ -3,7 +3,7 @@
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.block_work import BlockWorkSums, WorkLabels
+from maskprof.analysis.block_work import BlockWorkSums
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.kernel_order import KernelOrder
 from maskprof.analysis.launched import Launched
@@ -52,7 +52,7 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
     # What other streams do before the first kernel is the first step's.
     reach = np.where(pattern.reach > 0, order.placed(pattern.reach), 0)
     step_us = float((before[reach[:, 1]] - before[reach[:, 0]]).sum()) / 1000 / steps
-    done = [by_name.of(number, steps) for number in range(blocks)]
+    done = by_name.per_step(np.full(blocks, steps))
     launches = _launches(order, stretch, blocks).tolist()
     return BlockPhase(
         phase=name,
@@ -84,12 +84,11 @@ def _phase(name: str, pattern: Pattern, order: KernelOrder) -> BlockPhase:
 def _work_by_name(order: KernelOrder, stretch: Ints, blocks: int) -> BlockWorkSums:
     """What was done in each block, all steps together; `stretch` is of each event of the work."""
     launched, work = order.launched, order.launched.work
-    labels = WorkLabels.of_device(launched)
-    by_name = BlockWorkSums(blocks, labels)
+    by_name = BlockWorkSums(blocks, launched.labels)
     for piece in slices(len(work)):
         block = np.where(stretch[piece] >= 0, stretch[piece] % blocks, -1)
         ones = np.ones(len(block), dtype=np.int64)
-        by_name.add(block, labels.of_work(launched, piece), ones, work.dur_ns[piece])
+        by_name.add(block, launched.label[piece], ones, work.dur_ns[piece])
     return by_name
 
 

@@ -1,15 +1,11 @@
 """Tables of sums to breakdowns: the same values for the whole trace and for every range."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import pairwise
 
-import numpy as np
-
-from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import DeviceSums
 from maskprof.analysis.kernel_categories import operator_category
 from maskprof.analysis.pair_sums import PairTable
+from maskprof.analysis.work_labels import WorkLabels
 from maskprof.results.trace_summary import (
     Breakdown,
     CategoryTime,
@@ -19,21 +15,6 @@ from maskprof.results.trace_summary import (
     OperatorTime,
 )
 from maskprof.traces.columns import Int64s
-
-
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class Labels:
-    """What device events are called. A code is a position in these lists.
-
-    Attributes:
-        names: of kernels, copies and memsets.
-        kinds: a `Kind` each.
-        categories: of each.
-    """
-
-    names: tuple[str, ...]
-    kinds: tuple[int, ...]
-    categories: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -48,7 +29,7 @@ class Tables:
         launched: (row, operator) -> (kernels, ns) of the kernels whose innermost operator it is.
     """
 
-    labels: Labels
+    labels: WorkLabels
     operator_names: tuple[str, ...]
     device: DeviceSums | None
     streams: Int64s
@@ -61,7 +42,7 @@ def breakdowns(tables: Tables, launches: list[LaunchFacts | None]) -> list[Break
     """One for each row; `launches` has as many."""
     operators = _operators(tables, len(launches))
     found = []
-    for row, events in enumerate(_grouped(tables.events, len(launches))):
+    for row, events in enumerate(tables.events.by_row(len(launches))):
         kernels, categories = _kernels(tables.labels, events)
         found.append(
             Breakdown(
@@ -76,10 +57,10 @@ def breakdowns(tables: Tables, launches: list[LaunchFacts | None]) -> list[Break
 
 
 def _kernels(
-    labels: Labels, events: list[tuple[int, ...]]
+    labels: WorkLabels, events: list[tuple[int, ...]]
 ) -> tuple[tuple[KernelTime, ...], tuple[CategoryTime, ...]]:
     """`events` are (label, count, ns) by falling time."""
-    kernel_ns = sum(ns for label, _, ns in events if labels.kinds[label] == Kind.KERNEL)
+    kernel_ns = sum(ns for label, _, ns in events if labels.kinds[label] == "kernel")
     all_ns = sum(ns for _, _, ns in events)
     by_category: dict[str, tuple[int, int]] = {}
     for label, count, ns in events:
@@ -94,7 +75,7 @@ def _kernels(
             share=_share(ns, kernel_ns),
         )
         for label, count, ns in events
-        if labels.kinds[label] == Kind.KERNEL
+        if labels.kinds[label] == "kernel"
     )
     categories = tuple(
         CategoryTime(category=category, count=count, total_us=ns / 1000, share=_share(ns, all_ns))
@@ -116,7 +97,7 @@ def _operators(tables: Tables, rows: int) -> list[tuple[OperatorTime, ...]]:
         )
     }
     found = []
-    for row, operators in enumerate(_grouped(tables.operators, rows)):
+    for row, operators in enumerate(tables.operators.by_row(rows)):
         found.append(
             tuple(
                 OperatorTime(
@@ -158,15 +139,6 @@ def _device_time(sums: DeviceSums | None, streams: Int64s, row: int) -> DeviceTi
         exposed_communication_us=int(sums.exposed_ns[row]) / 1000,
         streams=int(streams[row]),
     )
-
-
-def _grouped(table: PairTable, rows: int) -> Iterator[list[tuple[int, ...]]]:
-    """For each row its (code, *sums), by falling time, which is the second of the sums."""
-    order = np.lexsort((-table.sums[1], table.row))
-    columns = [table.code[order].tolist(), *(column[order].tolist() for column in table.sums)]
-    bounds = np.searchsorted(table.row[order], np.arange(rows + 1)).tolist()
-    for first, last in pairwise(bounds):
-        yield list(zip(*(column[first:last] for column in columns), strict=True))
 
 
 def _share(part: int, whole: int) -> float:

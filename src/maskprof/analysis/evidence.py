@@ -3,23 +3,17 @@
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
-from maskprof.analysis.breakdowns import Labels
-from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.host_ranges import HostRanges, find_host_ranges, joined, range_rows
-from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.launched import Launched, launched_by, linked_calls, operator_around
 from maskprof.analysis.launches import queue_depths
 from maskprof.analysis.operators import Operators, operator_rows, sum_operators
 from maskprof.analysis.scope import in_scope, named_scope
 from maskprof.traces.columns import Bools, Trace
 from maskprof.traces.links import Launches
-from maskprof.traces.pieces import Ints, column, slices
-
-_COMMUNICATION = CATEGORY_TABLE.index("communication")
+from maskprof.traces.pieces import Ints
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -31,17 +25,12 @@ class Evidence:
         depths: how many events are queued when each call begins; shape (calls,).
         ranges: the named ranges of the host.
         operators: their sums, and the innermost one around each call.
-        category: of each device event of `work`, a code of `CATEGORY_TABLE`.
-        label: of each device event, a code of `labels`.
     """
 
     launched: Launched
     depths: Ints
     ranges: HostRanges
     operators: Operators
-    category: NDArray[np.int8]
-    label: Ints
-    labels: Labels
 
     @property
     def trace(self) -> Trace:
@@ -61,7 +50,8 @@ class Evidence:
     @property
     def is_communication(self) -> Bools:
         """Which device events are collectives or transfers between devices."""
-        return np.equal(self.category, _COMMUNICATION)
+        communicates = [category == "communication" for category in self.launched.labels.categories]
+        return np.array(communicates, dtype=np.bool_)[self.launched.label]
 
     def operator_of(self, item: Ints) -> Ints:
         """The operator that launched each of some device events, a code of `operators.names`, or -1."""
@@ -87,34 +77,9 @@ def gather(trace: Trace, launches: Launches, within: str | None = None) -> Evide
         ranges = joined(find_host_ranges(trace, axis, ranges_at[inside]), scope)
     operators = sum_operators(trace, axis, operators_at, ranges, calls)
     launched = launched_by(trace, work, calls, operators)
-    category = column(len(work), lambda piece: launched.categories.of(work.rows[piece]), at_least=np.int8)
-    label, labels = _labels(trace, work, category)
     return Evidence(
         launched=launched,
         depths=queue_depths(work, calls),
         ranges=ranges,
         operators=operators,
-        category=category,
-        label=label,
-        labels=labels,
-    )
-
-
-def _labels(trace: Trace, work: DeviceWork, category: NDArray[np.int8]) -> tuple[Ints, Labels]:
-    """A label for each pair of name and kind."""
-    occurs = np.full((len(Kind), len(trace.names)), -1, dtype=np.int8)
-    for piece in slices(len(work)):
-        occurs[work.kind[piece], trace.events.name[work.rows[piece]]] = category[piece]
-    kinds, names = np.nonzero(occurs >= 0)
-    table = np.zeros(occurs.shape, dtype=np.int32)
-    table[kinds, names] = np.arange(len(kinds))
-    label = column(
-        len(work),
-        lambda piece: table[work.kind[piece], trace.events.name[work.rows[piece]]],
-        at_least=np.int8,
-    )
-    return label, Labels(
-        names=tuple(trace.names[name] for name in names.tolist()),
-        kinds=tuple(kinds.tolist()),
-        categories=tuple(CATEGORY_TABLE[code] for code in occurs[kinds, names].tolist()),
     )

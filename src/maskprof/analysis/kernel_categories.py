@@ -8,13 +8,12 @@ tables of `kernel_patterns`.
 import re
 from collections import Counter
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import Kind, device_kinds, is_mtia
+from maskprof.analysis.device_kinds import Kind, is_mtia
 from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS, PLAIN_OPERATORS
 from maskprof.traces.categories import MTIA
 from maskprof.traces.columns import Bools, Trace
@@ -35,34 +34,21 @@ _MANGLED = re.compile(r"_zn[kvr]*(?=\d)", re.IGNORECASE)
 _CLOSES = {">": "<", ")": "("}
 
 
-@dataclass(frozen=True, slots=True, kw_only=True, eq=False)
-class KernelCategories:
-    """What the kernels of a trace are.
+def device_categories(kinds: Ints, judged: Ints) -> Ints:
+    """Categories by kinds and what `judge_kernels` says of the names, codes of `CATEGORY_TABLE`; all of one shape.
 
-    Attributes:
-        by_name: by name code, the category of the kernels of that name, a code of `CATEGORY_TABLE`, or -1 where it is
-            no kernel's; shape (names,).
+    Copies and memsets are told by the event's own category, whatever their names say.
     """
-
-    trace: Trace
-    by_name: NDArray[np.int8]
-
-    def of(self, rows: Ints) -> NDArray[np.int8]:
-        """The category of each device event in `rows`, a code of `CATEGORY_TABLE`; shape (rows,).
-
-        Copies and memsets are told by the event's own category, whatever their names say.
-        """
-        kinds = device_kinds(self.trace, rows)
-        is_kernel = _is_named(self.trace, rows, kinds)
-        return np.where(is_kernel, self.by_name[self.trace.events.name[rows]], _CODE_OF_KIND[kinds])
+    return np.where((kinds == Kind.KERNEL) & (judged >= 0), judged, _CODE_OF_KIND[kinds])
 
 
 def judge_kernels(
     trace: Trace, rows: Ints, kinds: NDArray[np.int8], operators_of: Callable[[Ints], Ints]
-) -> KernelCategories:
+) -> NDArray[np.int8]:
     """Judge the name of every kernel among the device events in `rows`, which are of `kinds`; shape (rows,) both.
 
-    A name is judged once; one that says nothing has the category of the operator that launched most of its time, if
+    Gives, by name code, the category of the kernels of that name, a code of `CATEGORY_TABLE`, or -1 where it is no
+    kernel's; shape (names,). A name is judged once; one that says nothing has the category of the operator that launched most of its time, if
     that says one. `operators_of` gives, for positions in `rows`, the name codes of the operators that launched them, or
     -1. It is asked only for kernels whose names say nothing.
     """
@@ -81,7 +67,7 @@ def judge_kernels(
             _add_time(spent, trace, rows[piece][at], operators_of(at + piece.start))
         for code, category in _by_operator(trace, spent).items():
             by_name[code] = CATEGORY_TABLE.index(category)
-    return KernelCategories(trace=trace, by_name=by_name)
+    return by_name
 
 
 def _is_named(trace: Trace, rows: Ints, kinds: NDArray[np.int8]) -> Bools:

@@ -7,7 +7,6 @@ import numpy as np
 
 from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_work import Positions
-from maskprof.analysis.kernel_categories import CATEGORY_TABLE
 from maskprof.analysis.launched import Launched
 from maskprof.analysis.period_rules import KernelSequence
 from maskprof.traces.columns import Bools, Int64s
@@ -139,24 +138,13 @@ class KernelOrder:
 
 
 def _sequence(launched: Launched, main: Ints) -> KernelSequence:
-    trace, work = launched.trace, launched.work
-    name = column(len(main), lambda piece: trace.events.name[work.rows[main[piece]]])
-    occurs = np.zeros(len(trace.names), dtype=np.bool_)
-    for piece in slices(len(name)):
-        occurs[name[piece]] = True
-    codes = np.flatnonzero(occurs)
-    token = np.full(len(trace.names), -1, dtype=np.int64)
-    token[codes] = np.arange(len(codes))
-    example = np.zeros(len(trace.names), dtype=np.int64)
-    for piece in slices(len(name)):
-        example[name[piece]] = work.rows[main[piece]]
-    categories = launched.categories.of(example[codes])
+    label, labels, work = launched.label, launched.labels, launched.work
     kinds = [
-        (trace.names[code][:_LONGEST_NAME].lower(), CATEGORY_TABLE[category])
-        for code, category in zip(codes.tolist(), categories.tolist(), strict=True)
+        (name[:_LONGEST_NAME].lower(), category)
+        for name, category in zip(labels.names, labels.categories, strict=True)
     ]
     return KernelSequence(
-        tokens=column(len(name), lambda piece: token[name[piece]]),
+        tokens=column(len(main), lambda piece: label[main[piece]]),
         time_ns=column(len(main), lambda piece: work.dur_ns[main[piece]]),
         attends=_flags(
             kind in _ATTENDS or (kind == _FUSED and _says(text, _FUSED_ATTENDS)) for text, kind in kinds

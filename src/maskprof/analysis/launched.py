@@ -7,8 +7,9 @@ import numpy as np
 from maskprof.analysis.device_work import Calls, DeviceWork, device_work
 from maskprof.analysis.host_axis import HostAxis
 from maskprof.analysis.host_ranges import HostRanges
-from maskprof.analysis.kernel_categories import KernelCategories, judge_kernels
+from maskprof.analysis.kernel_categories import judge_kernels
 from maskprof.analysis.operators import Operators, operator_rows, sum_operators
+from maskprof.analysis.work_labels import WorkLabels, label_device_work
 from maskprof.traces.columns import Trace
 from maskprof.traces.links import Launches, link_launches
 from maskprof.traces.pieces import Ints, positions
@@ -16,12 +17,17 @@ from maskprof.traces.pieces import Ints, positions
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
 class Launched:
-    """What the device did, and who launched it. The calls' axis knows the operators' threads too."""
+    """What the device did, and who launched it. The calls' axis knows the operators' threads too.
+
+    Attributes:
+        label: of each device event, a position in `labels`; shape (device events,).
+    """
 
     trace: Trace
     work: DeviceWork
     calls: Calls
-    categories: KernelCategories
+    label: Ints
+    labels: WorkLabels
 
 
 def find_launched(trace: Trace) -> Launched:
@@ -40,12 +46,9 @@ def launched_by(trace: Trace, work: DeviceWork, calls: Calls, operators: Operato
         operator = operator_around(operators, work, item)
         return np.where(operator >= 0, _at(operators.name_codes, operator), -1)
 
-    return Launched(
-        trace=trace,
-        work=work,
-        calls=calls,
-        categories=judge_kernels(trace, work.rows, work.kind, names_of),
-    )
+    by_name = judge_kernels(trace, work.rows, work.kind, names_of)
+    label, labels = label_device_work(trace, work, by_name)
+    return Launched(trace=trace, work=work, calls=calls, label=label, labels=labels)
 
 
 def linked_calls(launches: Launches) -> Ints:

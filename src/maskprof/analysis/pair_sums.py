@@ -1,6 +1,8 @@
 """Counts and sums by pairs of numbers, such as (range, kernel name), added up piece by piece."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,6 +20,15 @@ class PairTable:
     row: Int64s
     code: Int64s
     sums: tuple[Int64s, ...]
+
+    def by_row(self, rows: int, rank: NDArray[np.integer] | None = None) -> Iterator[list[tuple[int, ...]]]:
+        """For each row its (code, *sums), by the second of the sums, falling; equal ones by the code's rank, or code."""
+        ranks = self.code if rank is None else rank[self.code]
+        order = np.lexsort((ranks, -self.sums[1], self.row))
+        columns = [column[order].tolist() for column in (self.code, *self.sums)]
+        bounds = np.searchsorted(self.row, np.arange(rows + 1)).tolist()
+        for first, last in pairwise(bounds):
+            yield list(zip(*(column[first:last] for column in columns), strict=True))
 
 
 @dataclass(slots=True)

@@ -29,7 +29,7 @@ def whole_breakdown(evidence: Evidence) -> Breakdown:
         clock.add(pairs, pairs.owner)
         counters.add(pairs.owner, pairs.item)
     tables = Tables(
-        labels=evidence.labels,
+        labels=evidence.launched.labels,
         operator_names=evidence.operators.names,
         device=clock.sums(),
         streams=np.array([work.streams]),
@@ -79,7 +79,7 @@ def _breakdowns(evidence: Evidence, members: Members, launches: list[LaunchFacts
         counters.add(name, pairs.item)
         worked[name, work.stream[pairs.item]] = True
     tables = Tables(
-        labels=evidence.labels,
+        labels=evidence.launched.labels,
         operator_names=evidence.operators.names,
         device=clock.sums(),
         streams=worked.sum(axis=1),
@@ -102,7 +102,7 @@ class _Counters:
     def of(cls, evidence: Evidence, rows: int) -> "_Counters":
         return cls(
             evidence=evidence,
-            events=PairSums(rows=rows, codes=len(evidence.labels.names), weights=2),
+            events=PairSums(rows=rows, codes=len(evidence.launched.labels), weights=2),
             launched=PairSums(rows=rows, codes=len(evidence.operators.names), weights=2),
         )
 
@@ -110,7 +110,7 @@ class _Counters:
         work = self.evidence.work
         one = np.ones(len(item), dtype=np.int64)
         duration = work.dur_ns[item].astype(np.int64)
-        self.events.add(row, self.evidence.label[item], one, duration)
+        self.events.add(row, self.evidence.launched.label[item], one, duration)
         operator = self.evidence.operator_of(item)
         by_operator = (operator >= 0) & (work.kind[item] == Kind.KERNEL)
         self.launched.add(row[by_operator], operator[by_operator], one[by_operator], duration[by_operator])
