@@ -83,7 +83,7 @@ def phases_of_turns(launched: Launched, turns: HostTurns) -> tuple[BlockPhase, .
     sums = _sum(launched, turns, cells)
     steps = np.repeat([phase.steps for phase in turns.phases], np.diff(cells.bounds))
     done = sums.by_name.per_step(steps)
-    return tuple(_phase(number, phase, turns, cells, sums, done) for number, phase in enumerate(turns.phases))
+    return tuple(_phase(number, turns, cells, sums, done) for number in range(len(turns.phases)))
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -203,9 +203,8 @@ def _at(table: Ints, at: Ints) -> Ints:
     return np.where(at >= 0, table[at], -1) if len(table) else np.full(len(at), -1)
 
 
-def _phase(
-    number: int, phase: TurnPhase, turns: HostTurns, cells: _Cells, sums: _Sums, done: list[CellWork]
-) -> BlockPhase:
+def _phase(number: int, turns: HostTurns, cells: _Cells, sums: _Sums, done: list[CellWork]) -> BlockPhase:
+    phase = turns.phases[number]
     within = range(cells.bounds[number], cells.bounds[number + 1])
     device_us = outside_us = None
     if sums.with_device:

@@ -48,9 +48,9 @@ def judge_kernels(
     """Judge the name of every kernel among the device events in `rows`, which are of `kinds`; shape (rows,) both.
 
     Gives, by name code, the category of the kernels of that name, a code of `CATEGORY_TABLE`, or -1 where it is no
-    kernel's; shape (names,). A name is judged once; one that says nothing has the category of the operator that launched most of its time, if
-    that says one. `operators_of` gives, for positions in `rows`, the name codes of the operators that launched them, or
-    -1. It is asked only for kernels whose names say nothing.
+    kernel's; shape (names,). A name is judged once; one that says nothing has the category of the operator that
+    launched most of its time, if that says one. `operators_of` gives, for positions in `rows`, the name codes of the
+    operators that launched them, or -1. It is asked only for kernels whose names say nothing.
     """
     name = trace.events.name
     occurs = np.zeros(len(trace.names), dtype=np.bool_)

@@ -22,7 +22,7 @@ class PairTable:
     sums: tuple[Int64s, ...]
 
     def by_row(self, rows: int, rank: NDArray[np.integer] | None = None) -> Iterator[list[tuple[int, ...]]]:
-        """For each row its (code, *sums), by the second of the sums, falling; equal ones by the code's rank, or code."""
+        """For each row its (code, *sums), by the second sum, falling; where that is equal, by the code or its rank."""
         ranks = self.code if rank is None else rank[self.code]
         order = np.lexsort((ranks, -self.sums[1], self.row))
         columns = [column[order].tolist() for column in (self.code, *self.sums)]
@@ -38,20 +38,21 @@ class PairSums:
     rows: int
     codes: int
     weights: int
-    _dense: list[Int64s] | None = None
+    _dense: Int64s | None = None
     _parts: list[tuple[Int64s, tuple[Int64s, ...]]] = field(default_factory=list)
     _held: int = 0
 
     def add(self, row: NDArray[np.integer], code: NDArray[np.integer], *weights: NDArray[np.integer]) -> None:
         """Add `weights`, each of the shape of `row` and `code`."""
+        if not len(row):
+            return
         key = row.astype(np.int64) * self.codes + code
         if self.rows * self.codes <= _DENSE:
             if self._dense is None:
-                self._dense = [np.zeros(self.rows * self.codes, dtype=np.int64) for _ in range(self.weights)]
-            for i, weight in enumerate(weights):
-                # Sums of nanoseconds within a piece stay below 2**53, where a float64 is exact.
-                added = np.bincount(key, weights=weight, minlength=len(self._dense[i]))
-                self._dense[i] += added.astype(np.int64)
+                self._dense = np.zeros((self.weights, self.rows * self.codes), dtype=np.int64)
+            for total, weight in zip(self._dense, weights, strict=True):
+                # Much slower where types differ.
+                np.add.at(total, key, weight.astype(np.int64, copy=False))
             return
         keys, inverse = np.unique(key, return_inverse=True)
         sums = tuple(np.bincount(inverse, weights=w, minlength=len(keys)).astype(np.int64) for w in weights)
@@ -63,8 +64,8 @@ class PairSums:
     def table(self) -> PairTable:
         """All pairs for which anything was added."""
         if self.rows * self.codes <= _DENSE:
-            dense = self._dense or [np.zeros(0, dtype=np.int64)] * self.weights
-            keys = np.flatnonzero(np.any(dense, axis=0)).astype(np.int64)
+            dense = self._dense if self._dense is not None else np.zeros((self.weights, 0), dtype=np.int64)
+            keys = np.flatnonzero(dense.any(axis=0))
             sums = tuple(total[keys] for total in dense)
         else:
             self._merge()

@@ -57,8 +57,9 @@ def label_operators(trace: Trace, rows: Ints) -> tuple[Ints, WorkLabels]:
     table = np.full(len(trace.names), -1, dtype=np.int32)
     table[codes] = np.arange(len(codes))
     names = tuple(trace.names[code] for code in codes.tolist())
+    kind: WorkKind = "operator"
     return table, WorkLabels(
         names=names,
-        kinds=("operator",) * len(names),
+        kinds=(kind,) * len(names),
         categories=tuple(operator_category(name) for name in names),
     )
