@@ -45,7 +45,7 @@ def _is_nested(before: bytes) -> bool:
     return True
 
 
-def last_boundary(text: bytes) -> tuple[int, int] | None:
+def last_boundary(text: bytes | memoryview) -> tuple[int, int] | None:
     """Where in `text` the last whole event ends and the one after it starts; None where there is no such place."""
     for between in _BETWEEN_EVENTS:
         window = _WINDOW_BYTES
@@ -63,16 +63,19 @@ def last_boundary(text: bytes) -> tuple[int, int] | None:
 
 
 def likely_array_end(text: bytes, *, bare: bool) -> int | None:
-    """The closing bracket of the event array, if the text after it reads as the rest of a trace file."""
+    """The closing bracket of the event array, if the text after it reads as the rest of a trace file.
+
+    `text` begins with the opening one.
+    """
     if bare:
         end = len(text.rstrip(_BLANKS)) - 1
-        return end if end >= 0 and text[end] == ord("]") else None
+        return end if text[end] == ord("]") else None
     end = len(text)
     for _ in range(_MOST_TRIES):
         end = text.rfind(b"]", 0, end)
         if end < 0:
             return None
-        before = text[max(0, end - 256) : end].rstrip(_BLANKS)
+        before = text[max(1, end - 256) : end].rstrip(_BLANKS)
         if before and not before.endswith((b"}", b"null")):
             continue
         try:

@@ -77,4 +77,8 @@ class CodeTable(dict[Any, int]):
 
     def marked_rows(self, codes: Int64s) -> list[int]:
         """Where in `codes` a marked one stands."""
-        return np.flatnonzero(np.isin(codes, self.marked)).tolist() if self.marked else []
+        if not self.marked:
+            return []
+        is_marked = np.zeros(len(self), dtype=np.bool_)
+        is_marked[self.marked] = True
+        return np.flatnonzero(is_marked[codes]).tolist()

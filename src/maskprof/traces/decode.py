@@ -56,7 +56,7 @@ class _Decoder:
         self._around: Surroundings | None = None
         self._bare = False
         # Text that waits for more, and its place in the file's text.
-        self._waiting: list[bytes] = []
+        self._waiting: list[bytes | memoryview] = []
         self._waiting_bytes = 0
         self._start = 0
         self._searched = 0
@@ -75,11 +75,10 @@ class _Decoder:
 
     def finish(self) -> Decoded:
         """Decode what is left and close the account."""
-        text = b"".join(self._waiting)
         if self._around is None:
-            raise _no_trace(text, self._tally)
+            raise _no_trace(b"".join(self._waiting), self._tally)
         if not self._around.array_ended:
-            self._decode_last(text, self._around)
+            self._decode_last(b"".join((b"[", *self._waiting)), self._around)
         metadata = self._around.finish()
         columns = self._fold.finish()
         if self._tally.truncated and not set(DEVICE_EVENTS).intersection(columns.categories):
@@ -96,7 +95,7 @@ class _Decoder:
             raise TraceError("is no profiler trace: it is an empty list")
         return Decoded(columns=columns, metadata=metadata, account=account)
 
-    def _wait(self, text: bytes, start: int) -> None:
+    def _wait(self, text: bytes | memoryview, start: int) -> None:
         self._waiting = [text] if text else []
         self._waiting_bytes = len(text)
         self._start = start
@@ -116,11 +115,11 @@ class _Decoder:
         if found is not None:
             self._around = Surroundings(b"" if self._bare else text[:found].removeprefix(MARK), self._tally)
             self._wait(b"", found)
-            self._take(text[found:], self._around)
+            self._take(memoryview(text)[found:], self._around)
         elif len(text) > LONGEST_KEYS_BYTES:
             raise TraceError(f"is no profiler trace: no traceEvents in its first {LONGEST_KEYS_BYTES} bytes")
 
-    def _take(self, chunk: bytes, around: Surroundings) -> None:
+    def _take(self, chunk: bytes | memoryview, around: Surroundings) -> None:
         """Decode up to the last event that ends in `chunk`, as soon as there is enough."""
         before = self._waiting_bytes
         self._waiting.append(chunk)
@@ -147,7 +146,7 @@ class _Decoder:
         self._wait(chunk[after:], start + before + after)
         waiting = self._decode_piece(piece, start, around, final=False)
         if around.array_ended:
-            around.add(chunk[end:])
+            around.add(bytes(chunk[end:]))
             self._wait(b"", start)
         elif waiting:
             # The piece was cut inside an event: its first half goes before the text that follows.
@@ -164,15 +163,15 @@ class _Decoder:
             self._wait(b"", self._start + self._waiting_bytes)
 
     def _decode_last(self, text: bytes, around: Surroundings) -> None:
+        """Decode what is left of the file, with an opening bracket before it."""
         end = likely_array_end(text, bare=self._bare)
         if end is not None:
-            piece = b"".join((b"[", memoryview(text)[:end], b"]"))
-            if not self._decode_whole(piece, around):
-                self._recover(piece, self._start, around, final=True)
+            if not self._decode_whole(memoryview(text)[: end + 1], around):
+                self._recover(text[: end + 1], self._start, around, final=True)
             # The likely end may be that of a later list: the decoding has then found the true one before it.
             around.add(text[end:] if around.array_ended else text[end + 1 :])
             return
-        piece = b"".join((b"[", text.rstrip(_BLANKS).removesuffix(b","), b"]"))
+        piece = text.rstrip(_BLANKS).removesuffix(b",") + b"]"
         self._decode_piece(piece, self._start, around, final=True)
         if not around.array_ended:
             self._tally.truncated = True
@@ -197,7 +196,7 @@ class _Decoder:
             around.add(found.after_array)
         return found.waiting
 
-    def _decode_whole(self, piece: bytes, around: Surroundings) -> bool:
+    def _decode_whole(self, piece: bytes | memoryview, around: Surroundings) -> bool:
         """Decode a list that is sound, the end of the array in it or not; False where it is not sound."""
         if not self._exact:
             try:
@@ -210,10 +209,10 @@ class _Decoder:
         try:
             self._fold.add_exact(exact_events.decode(piece))
         except DECODE_ERRORS as error:
-            end = array_end(piece[1:-1], error)
+            end = array_end(bytes(piece[1:-1]), error)
             if end is None or not self._decode_whole(b"".join((piece[: end + 1], b"]")), around):
                 return False
-            around.add(piece[end + 2 : -1])
+            around.add(bytes(piece[end + 2 : -1]))
         return True
 
 

@@ -15,7 +15,7 @@ MOST_TEXT_BYTES = 16 * 1024**3
 _GZIP_MAGIC = b"\x1f\x8b"
 _READ_BYTES = 256 * 1024
 # Bounds what one step can unpack to, however well the file is compressed.
-_CHUNK_BYTES = 1024 * 1024
+_CHUNK_BYTES = 512 * 1024
 # How zlib's message ends when all data came and only the sum at the end differs.
 _WRONG_CHECKSUM = ("incorrect data check", "incorrect length check")
 _GZIP_FORMAT = zlib_ng.MAX_WBITS | 16
