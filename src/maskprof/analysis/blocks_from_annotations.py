@@ -16,6 +16,9 @@ FEWEST_BLOCKS = 2
 _NAME = re.compile(
     r"(?P<list>.*(?:layers?|blocks?|(?:^|[._/])h))[ ._:#\[-]*(?P<number>\d{1,9})\]?", re.IGNORECASE
 )
+# What such a name ends with, before all of these characters.
+_WORDS = ("layer", "layers", "block", "blocks", "h")
+_BEHIND = "0123456789 ._:#[-]"
 
 
 def turns_from_annotations(trace: Trace) -> HostTurns | None:
@@ -30,8 +33,8 @@ def turns_from_annotations(trace: Trace) -> HostTurns | None:
     stem = np.full(len(trace.names), -1, dtype=np.int64)
     number = np.full(len(trace.names), -1, dtype=np.int64)
     for code, name in enumerate(trace.names):
-        # The last character alone rules out most names, among them those of kernels.
-        if name[-1:] in _LAST and (match := _NAME.fullmatch(name)):
+        # On long names, such as those of kernels, the pattern is slow.
+        if name.rstrip(_BEHIND)[-6:].lower().endswith(_WORDS) and (match := _NAME.fullmatch(name)):
             stem[code] = stems.setdefault(match["list"], len(stems))
             number[code] = int(match["number"])
     if not stems:
@@ -52,9 +55,6 @@ def turns_from_annotations(trace: Trace) -> HostTurns | None:
     if best is None:
         return None
     return _turns(trace, nesting, number[names], best[1])
-
-
-_LAST = frozenset("0123456789]")
 
 
 def _is_list(numbers: Int64s) -> bool:

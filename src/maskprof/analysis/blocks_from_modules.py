@@ -94,9 +94,9 @@ def _find_calls(trace: Trace) -> _Calls | None:
         # Traces with stacks have many thousands of names, and few of them are modules'.
         if name.startswith("nn.Module: ") and (match := _NAME.fullmatch(name)):
             classes[code] = class_codes.setdefault(match[1], len(class_codes))
-    if not class_codes:
-        return None
     is_module = classes >= 0
+    if np.count_nonzero(is_module) < FEWEST_BLOCKS:
+        return None
     events, in_modules = trace.events, trace.categories_are((MODULES,))
     rows = positions(
         len(events), lambda piece: is_module[events.name[piece]] & in_modules[events.category[piece]]
