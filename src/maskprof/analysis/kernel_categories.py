@@ -13,7 +13,7 @@ from functools import lru_cache
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import Kind, is_mtia
+from maskprof.analysis.device_kinds import KINDS, Kind, is_mtia
 from maskprof.analysis.kernel_patterns import CATEGORIES, FAMILIES, HEADS, OPERATORS, PLAIN_OPERATORS
 from maskprof.traces.categories import MTIA
 from maskprof.traces.columns import Bools, Trace
@@ -25,7 +25,7 @@ CATEGORY_TABLE = tuple(CATEGORIES)
 _OTHER = CATEGORY_TABLE.index(OTHER)
 # What an MTIA runs is a whole compiled graph under a name of the user's; other kernels' names are judged.
 _KINDS = {Kind.KERNEL: "compiled", Kind.COPY: "copy", Kind.MEMSET: "memset"}
-_CODE_OF_KIND = np.array([CATEGORY_TABLE.index(_KINDS[kind]) for kind in Kind], dtype=np.int8)
+_CODE_OF_KIND = np.array([CATEGORY_TABLE.index(_KINDS[kind]) for kind in range(KINDS)], dtype=np.int8)
 
 _BACKWARD = re.compile(r"(_backward|backward\d*)$")
 _CATEGORY_OF_PLAIN = {name: category for category, names in PLAIN_OPERATORS.items() for name in names}

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.device_kinds import KINDS, Kind
 from maskprof.analysis.device_work import DeviceWork
 from maskprof.analysis.kernel_categories import CATEGORY_TABLE, device_categories, operator_category
 from maskprof.results.trace_summary import WorkKind
@@ -37,7 +37,7 @@ def label_device_work(trace: Trace, work: DeviceWork, by_name: NDArray[np.int8])
     `by_name` is what `judge_kernels` gives.
     """
     name = trace.events.name
-    occurs = np.zeros((len(Kind), len(trace.names)), dtype=np.bool_)
+    occurs = np.zeros((KINDS, len(trace.names)), dtype=np.bool_)
     for piece in slices(len(work)):
         occurs[work.kind[piece], name[work.rows[piece]]] = True
     kinds, names = np.nonzero(occurs)
