@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from maskprof.analysis.device_kinds import Kind
 from maskprof.analysis.device_time import DeviceSums
 from maskprof.analysis.kernel_categories import operator_category
 from maskprof.analysis.pair_sums import PairTable
@@ -122,19 +123,20 @@ def _device_time(sums: DeviceSums | None, streams: Int64s, row: int) -> DeviceTi
         int(column[row])
         for column in (sums.span_ns, sums.launch_ns, sums.gap_ns, sums.other_ns, sums.elsewhere_ns)
     )
+    count, time_ns = sums.count[row].tolist(), sums.time_ns[row].tolist()
     return DeviceTime(
-        kernel_count=int(sums.kernels[row]),
-        kernel_time_us=int(sums.kernel_ns[row]) / 1000,
+        kernel_count=count[Kind.KERNEL],
+        kernel_time_us=time_ns[Kind.KERNEL] / 1000,
         busy_us=(span - launch - gap - other - elsewhere) / 1000,
         span_us=span / 1000,
         idle_launch_us=launch / 1000,
         idle_gap_us=gap / 1000,
         idle_other_us=other / 1000,
         elsewhere_us=elsewhere / 1000,
-        memcpy_count=int(sums.copies[row]),
-        memcpy_us=int(sums.copy_ns[row]) / 1000,
-        memset_count=int(sums.memsets[row]),
-        memset_us=int(sums.memset_ns[row]) / 1000,
+        memcpy_count=count[Kind.COPY],
+        memcpy_us=time_ns[Kind.COPY] / 1000,
+        memset_count=count[Kind.MEMSET],
+        memset_us=time_ns[Kind.MEMSET] / 1000,
         communication_us=int(sums.communication_ns[row]) / 1000,
         exposed_communication_us=int(sums.exposed_ns[row]) / 1000,
         streams=int(streams[row]),

@@ -21,7 +21,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from maskprof.analysis.device_kinds import Kind
+from maskprof.analysis.device_kinds import KINDS, Kind
 from maskprof.analysis.device_work import Calls, DeviceWork, Positions
 from maskprof.analysis.launches import launch_floor_ns
 from maskprof.analysis.pairs import Pairs
@@ -35,14 +35,13 @@ _ROOM = 2**62
 
 @dataclass(slots=True)
 class DeviceSums:
-    """Sums per row (the whole trace, or ranges of one name), in nanoseconds; each of shape (rows,)."""
+    """Sums per row (the whole trace, or ranges of one name), in nanoseconds; each of shape (rows,).
 
-    kernels: Int64s
-    kernel_ns: Int64s
-    copies: Int64s
-    copy_ns: Int64s
-    memsets: Int64s
-    memset_ns: Int64s
+    Number and time of the events of each `Kind` have the shape (rows, kinds).
+    """
+
+    count: Int64s
+    time_ns: Int64s
     span_ns: Int64s
     launch_ns: Int64s
     gap_ns: Int64s
@@ -86,7 +85,10 @@ class DeviceClock:
         self._is_communication = is_communication
         self._busy = BusyTime(work) if others else None
         width = work.span_ns + 1
-        self._sums = {column: np.zeros(rows, dtype=np.int64) for column in DeviceSums.__slots__}
+        self._sums: dict[str, Int64s] = {
+            column: np.zeros(rows, dtype=np.int64) for column in DeviceSums.__slots__
+        }
+        self._count, self._time_ns = np.zeros((2, rows * KINDS), dtype=np.int64)
         self._all = Union(rows, width)
         self._kernels = Union(rows, width)
         self._computing = Union(rows, width)
@@ -97,9 +99,8 @@ class DeviceClock:
         """Take the next pairs of (owner, device event), and the row of each; shape (pairs,)."""
         work, owner, item = self._work, pairs.owner, pairs.item
         (start, end), kind = work.times(item), work.kind[item]
-        self._count("kernels", "kernel_ns", kind == Kind.KERNEL, row, end - start)
-        self._count("copies", "copy_ns", kind == Kind.COPY, row, end - start)
-        self._count("memsets", "memset_ns", kind == Kind.MEMSET, row, end - start)
+        np.add.at(self._count, row * KINDS + kind, 1)
+        np.add.at(self._time_ns, row * KINDS + kind, end - start)
         for at, since in self._all.add(owner, row, start, end):
             self._split(row[at], item[at], since, start[at])
         if self._communicates:
@@ -114,15 +115,13 @@ class DeviceClock:
 
     def sums(self) -> DeviceSums:
         """What was added so far."""
+        self._sums["count"] = self._count.reshape(-1, KINDS)
+        self._sums["time_ns"] = self._time_ns.reshape(-1, KINDS)
         self._sums["span_ns"] = self._all.span_ns
         if self._communicates:
             self._sums["communication_ns"] = self._communicating.length_ns
             self._sums["exposed_ns"] = self._kernels.length_ns - self._computing.length_ns
         return DeviceSums(**self._sums)
-
-    def _count(self, count: str, total: str, chosen: Bools, row: Int64s, duration: Int64s) -> None:
-        self._sums[count] += np.bincount(row[chosen], minlength=len(self._sums[count]))
-        self._sums[total] += _sums_by(row[chosen], duration[chosen], len(self._sums[total]))
 
     def _split(self, row: Int64s, item: Int64s, since: Int64s, until: Int64s) -> None:
         """Give each gap to its cause."""

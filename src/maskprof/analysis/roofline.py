@@ -222,7 +222,10 @@ class _Adding:
         item, counts = calls.events[bounds[0] : bounds[-1]], np.diff(bounds)
         is_kernel = np.equal(work.kind[item], Kind.KERNEL)
         # Costs are asked only of calls around a kernel: on the host there may be thousands of others.
-        asked = _ancestry(np.repeat(around, counts)[is_kernel], parents)
+        inner = np.repeat(around, counts)[is_kernel]
+        is_asked = _holds_any(parents, inner)
+        is_asked[inner[inner >= 0]] = True
+        asked = np.flatnonzero(is_asked)
         computes, moves = np.zeros((2, len(parents)), dtype=np.bool_)
         computes[asked], moves[asked] = self.costs.known(name[asked], inputs[asked])
         operator = np.where(is_kernel, np.repeat(_nearest(around, parents, computes), counts), -1)
@@ -231,15 +234,6 @@ class _Adding:
         operator[others] = np.repeat(_nearest(around, parents, moves), counts)[others]
         operator = _alone(parents, operator)
         return item[operator >= 0], operator[operator >= 0]
-
-
-def _ancestry(inner: Ints, parents: Ints) -> Ints:
-    """These positions and all around them; -1 among them is none."""
-    is_asked = np.zeros(len(parents) + 1, dtype=np.bool_)
-    while len(inner := np.unique(inner[(inner >= 0) & ~is_asked[inner]])):
-        is_asked[inner] = True
-        inner = parents[inner]
-    return np.flatnonzero(is_asked[:-1])
 
 
 def _nearest(around: Ints, parents: Ints, wanted: Bools) -> Ints:
@@ -253,20 +247,20 @@ def _nearest(around: Ints, parents: Ints, wanted: Bools) -> Ints:
 def _alone(parents: Ints, operator: Ints) -> Ints:
     """Each kernel's operator, or -1; those that hold another one with kernels have none."""
     owned = operator >= 0
-    holds = _holds_another(parents, operator[owned])
+    holds = _holds_any(parents, operator)
     left = operator.copy()
     left[owned] = np.where(holds[operator[owned]], -1, operator[owned])
     return left
 
 
-def _holds_another(parents: Ints, operator: Ints) -> Bools:
-    """Which operators have one inside them that launched a kernel."""
-    holds = np.zeros(len(parents), dtype=np.bool_)
-    inner = np.unique(operator)
-    while len(inner):
-        outer = parents[inner]
-        inner = np.unique(outer[(outer >= 0) & ~holds[outer]])
-        holds[inner] = True
+def _holds_any(parents: Ints, inner: Ints) -> Bools:
+    """Which operators have one of `inner` inside them; -1 among these is none; shape (operators,)."""
+    is_inner, holds = np.zeros((2, len(parents)), dtype=np.bool_)
+    is_inner[inner[inner >= 0]] = True
+    around = parents[is_inner]
+    while len(around := around[(around >= 0) & ~holds[around]]):
+        holds[around] = True
+        around = parents[around]
     return holds
 
 

@@ -176,7 +176,7 @@ def _thread_starts(events: Events, rows: Ints) -> Int64s:
     pid = row_column(rows, lambda some: events.pid[some], at_least=np.int8)
     tid = row_column(rows, lambda some: events.tid[some], at_least=np.int8)
     changes = np.flatnonzero((pid[1:] != pid[:-1]) | (tid[1:] != tid[:-1])) + 1
-    return np.unique(np.concatenate(([0], changes, [len(rows)]))).astype(np.int64)
+    return np.concatenate(([0], changes, [len(rows)] if len(rows) else [])).astype(np.int64)
 
 
 def _present(
