@@ -46,7 +46,7 @@ class CodeTable(dict[Any, int]):
                 self[key] = code
                 self._others += 1
             return code
-        size = len(key) if isinstance(key, str | bytes) else 0
+        size = len(key) if isinstance(key, (str, bytes)) else 0
         if size > _LONGEST_KEY or len(self) >= _MOST_KEYS or self._text + size > _MOST_TEXT:
             self._tally.note(
                 f"there are too many {self._what}, or too long ones: some are all told as {FURTHER}"

@@ -52,8 +52,6 @@ _MODULE = "nn.Module: "
 # Stands in no sound JSON text.
 _BETWEEN_TEXTS = b"\0"
 _NO_INPUTS = _BETWEEN_TEXTS
-# Of these operators the inputs that are no tensors are kept too.
-_WITH_VALUES = ("attention", "attn", "conv")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True, eq=False)
@@ -79,7 +77,7 @@ class ColumnFold:
         self._python = python
         self._columns = {column: GrowingColumn(at_least=width) for column, width in _WIDTHS.items()}
         self._kind = GrowingColumn()
-        self._names = CodeTable("names", tally, lambda name: any(part in name for part in _WITH_VALUES))
+        self._names = CodeTable("names", tally, _has_values)
         self._categories = CodeTable("categories", tally, lambda c: canonical(c) in (MEMCPY, MEMSET))
         self._pids = CodeTable("process ids", tally, plain=plain_identity)
         self._tids = CodeTable("thread ids", tally, plain=plain_identity)
@@ -228,6 +226,11 @@ class ColumnFold:
             if texts[row] != _NO_INPUTS:
                 texts[row] += _BETWEEN_TEXTS + bytes(args[row].concrete_inputs)
         return self._inputs.codes(texts) - 1
+
+
+def _has_values(name: str) -> bool:
+    """Whether an operator is one of those of which the inputs that are no tensors are kept too."""
+    return "attention" in name or "attn" in name or "conv" in name
 
 
 def _bytes_moved(rows: list[int], args: list[Args]) -> Int64s:
