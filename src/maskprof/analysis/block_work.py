@@ -81,11 +81,11 @@ class BlockWorkSums:
         return CellWork(
             work=tuple(
                 BlockWork(
-                    name=labels.names[label],
-                    kind=labels.kinds[label],
-                    category=labels.categories[label],
-                    count=count / steps,
-                    total_us=ns / 1000 / steps,
+                    labels.names[label],
+                    labels.kinds[label],
+                    labels.categories[label],
+                    count / steps,
+                    ns / 1000 / steps,
                 )
                 for label, count, ns in work
             ),

@@ -47,7 +47,7 @@ def trace_rows(summary: TraceSummary, table: str) -> list[Row]:
         case "block_work":
             phases = summary.blocks.phases if summary.blocks is not None else ()
             return [
-                {"phase": phase.phase, "block": block.block} | _flat(work)
+                {"phase": phase.phase, "block": block.block} | work._asdict()
                 for phase in phases
                 for block in phase.blocks
                 for work in block.work

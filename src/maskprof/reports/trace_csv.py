@@ -25,7 +25,7 @@ _SUMMARY = ("events", "span_us")
 _DEVICE = (*(field.name for field in fields(DeviceTime)), "idle_us", "idle_pct")
 _LAUNCHES = tuple(field.name for field in fields(LaunchFacts))
 _BLOCK = tuple(field.name for field in fields(BlockTime) if field.name not in ("categories", "work"))
-_WORK = tuple(field.name for field in fields(BlockWork))
+_WORK = BlockWork._fields
 _ROOFLINE = tuple(field.name for field in fields(RooflineRow))
 _SKIPPED = (
     "inside_count",
@@ -238,8 +238,7 @@ def _block_work_rows(summary: TraceSummary) -> Rows:
     for phase in summary.blocks.phases if summary.blocks is not None else ():
         for block in phase.blocks:
             for work in block.work:
-                values = asdict(work).values()
-                named = [csv_name(value) if isinstance(value, str) else value for value in values]
+                named = [csv_name(value) if isinstance(value, str) else value for value in work]
                 yield [csv_name(phase.phase), block.block, *named]
 
 

@@ -200,7 +200,7 @@ def _phase_entry(phase: BlockPhase) -> dict[str, Any]:
 
 
 def _block_entry(block: BlockTime) -> dict[str, Any]:
-    return asdict(block)
+    return {**asdict(block), "work": [work._asdict() for work in block.work]}
 
 
 def _roofline_entry(roofline: Roofline) -> dict[str, Any]:

@@ -7,7 +7,7 @@ range, all with the same fields, so that a step is read as the whole is.
 """
 
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from maskprof.results.trace_account import TraceAccount
 
@@ -216,17 +216,17 @@ class RangeTime:
     elsewhere_device_us: float = 0.0
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class BlockWork:
+class BlockWork(NamedTuple):
     """All of one name that a block did, as means per step: device events, or operators where there is no device.
 
-    `total_us` is device time, of operators self time. `category` is as in `KernelTime` and `OperatorTime`.
+    `total_us` is device time, of operators self time. `category` is as in `KernelTime` and `OperatorTime`. A tuple,
+    since there may be thousands of these: a frozen dataclass takes four times as long to make.
     """
 
     name: str
     kind: WorkKind
     category: str
-    count: float
+    count: float  # type: ignore[assignment]  # hides a tuple's method
     total_us: float
 
 
