@@ -84,7 +84,7 @@ def range_rows(trace: Trace) -> Ints:
     These are all user annotations on the host and our own ranges, whatever they were written as. Left out: the
     device's copies of annotations, and frames and modules of Python.
     """
-    own = _own_names(trace)
+    own = own_names(trace)
     name, category = trace.events.name, trace.events.category
     operator, annotation = trace.categories_are((OPERATOR,)), trace.categories_are((ANNOTATION,))
 
@@ -93,6 +93,15 @@ def range_rows(trace: Trace) -> Ints:
         return own[named] & operator[kind] | annotation[kind]
 
     return positions(len(name), chosen)
+
+
+def own_names(trace: Trace) -> Bools:
+    """By name code, whether it is a range of ours; shape (names,)."""
+    own = np.zeros(len(trace.names), dtype=np.bool_)
+    for code, name in enumerate(trace.names):
+        if name.startswith(("phase.", "block.", "instrument.")):
+            own[code] = parse_phase(name) is not None or is_block_or_instrument(name)
+    return own
 
 
 def find_host_ranges(trace: Trace, axis: HostAxis, rows: Ints) -> HostRanges:
@@ -221,12 +230,3 @@ def _in_order(name: Ints, group: Ints, start: Int64s) -> Ints:
 
 def _composed(first: Ints, then: Ints) -> Callable[[slice], Ints]:
     return lambda piece: first[then[piece]]
-
-
-def _own_names(trace: Trace) -> Bools:
-    """By name code: whether it is a range of ours."""
-    own = np.zeros(len(trace.names), dtype=np.bool_)
-    for code, name in enumerate(trace.names):
-        if name.startswith(("phase.", "block.", "instrument.")):
-            own[code] = parse_phase(name) is not None or is_block_or_instrument(name)
-    return own

@@ -8,10 +8,9 @@ import numpy as np
 
 from maskprof.analysis.device_work import Calls
 from maskprof.analysis.host_axis import HostAxis
-from maskprof.analysis.host_ranges import HostRanges
+from maskprof.analysis.host_ranges import HostRanges, own_names
 from maskprof.analysis.pair_sums import PairSums, PairTable
 from maskprof.analysis.pairs import pair_pieces
-from maskprof.ranges import is_block_or_instrument, parse_phase
 from maskprof.traces.categories import OPERATOR
 from maskprof.traces.columns import Int64s, Trace
 from maskprof.traces.growing import kept
@@ -41,7 +40,7 @@ class Operators:
 
 def operator_rows(trace: Trace) -> Ints:
     """Rows of the operators: our own ranges that are written like one are not among them."""
-    own = np.fromiter((_is_own(name) for name in trace.names), dtype=np.bool_, count=len(trace.names))
+    own = own_names(trace)
     if not own.any():
         return trace.rows_in((OPERATOR,))
     name, category, operator = trace.events.name, trace.events.category, trace.categories_are((OPERATOR,))
@@ -252,9 +251,3 @@ def _operator_codes(trace: Trace, rows: Ints) -> tuple[Ints, Ints]:
     table = np.full(len(trace.names), -1, dtype=np.int32)
     table[codes] = np.arange(len(codes), dtype=np.int32)
     return codes, table
-
-
-def _is_own(name: str) -> bool:
-    if not name.startswith(("phase.", "block.", "instrument.")):
-        return False
-    return parse_phase(name) is not None or is_block_or_instrument(name)

@@ -25,10 +25,10 @@ class PairTable:
         """For each row its (code, *sums), by the second sum, falling; where that is equal, by the code or its rank."""
         ranks = self.code if rank is None else rank[self.code]
         order = np.lexsort((ranks, -self.sums[1], self.row))
-        columns = [column[order].tolist() for column in (self.code, *self.sums)]
+        pairs = list(zip(*(column[order].tolist() for column in (self.code, *self.sums)), strict=True))
         bounds = np.searchsorted(self.row, np.arange(rows + 1)).tolist()
         for first, last in pairwise(bounds):
-            yield list(zip(*(column[first:last] for column in columns), strict=True))
+            yield pairs[first:last]
 
 
 @dataclass(slots=True)
