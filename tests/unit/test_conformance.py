@@ -100,6 +100,8 @@ def test_the_masks_are_those_that_tell():
 def test_masks_are_exact(model_type):
     path, bit_exact, refused = DIVERSE[model_type]
     verdict = checked(model_type)
+    if verdict.outcome == "unavailable":
+        pytest.skip(verdict.reason)
     assert verdict.outcome == "exact", verdict.reason
     assert (verdict.path, verdict.bit_exact, verdict.masks_refused) == (path, bit_exact, refused)
     assert verdict.bit_exact + verdict.within_bound + verdict.masks_refused == len(masks_to_try(4))
