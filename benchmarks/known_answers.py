@@ -28,6 +28,7 @@ from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
 from maskprof.config.schema import RunConfig
+from maskprof.models.cache_names import RETURNED_NAME
 from maskprof.results.schema import Attribution, RunResult, Sample
 from maskprof.serial import Interval
 from maskprof.skipping import in_place
@@ -157,7 +158,7 @@ class KnownModel(nn.Module):
                 use_cache=use_cache,
             )
         return CausalLMOutputWithPast(
-            logits=self.head(hidden_states[:, -1:]), past_key_values=past_key_values
+            logits=self.head(hidden_states[:, -1:]), **{RETURNED_NAME: past_key_values}
         )
 
 

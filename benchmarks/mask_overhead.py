@@ -27,6 +27,7 @@ from torch import nn
 
 from maskprof import BlockMask, BlockMaskWrapper, find_blocks
 from maskprof.measuring.environment import describe_environment
+from maskprof.models.cache_names import RETURNED_NAME, cache_arguments, carried
 from maskprof.stats import Interval, describe, paired_difference
 
 ACTIVE_TARGET_US = 0.5
@@ -131,12 +132,13 @@ def visit(variant: Variant, prefills: int, steps: int, device: torch.device) -> 
     with torch.inference_mode(), variant.in_force(), no_collection():
         for _ in range(prefills):
             start = time.perf_counter_ns()
-            cache = variant.model(input_ids=prompt, use_cache=True).past_key_values
+            output = variant.model(input_ids=prompt, use_cache=True)
             prefill_us.append((time.perf_counter_ns() - start) / 1000)
             settle(device)
+        past = carried(output, cache_arguments(variant.model.forward))
         for _ in range(steps):
             start = time.perf_counter_ns()
-            variant.model(input_ids=token, past_key_values=cache, use_cache=True)
+            variant.model(input_ids=token, use_cache=True, **past)
             step_us.append((time.perf_counter_ns() - start) / 1000)
             settle(device)
     return Visit(prefill_us=min(prefill_us), step_us=min(step_us))
@@ -255,7 +257,7 @@ def skipped_turns(
     ids = torch.arange(tokens, device=device).remainder(VOCABULARY)[None]
     with torch.inference_mode(), BlockMaskWrapper(model, mask, dummy_cache=kind), no_collection():
         # The logits of the last token are enough.
-        cache = model(input_ids=ids, use_cache=True, logits_to_keep=1).past_key_values
+        cache = model(input_ids=ids, use_cache=True, logits_to_keep=1)[RETURNED_NAME]
     for hook in hooks:
         hook.remove()
     return (clock[1] - clock[0]) / 1000 / len(skipped), held_bytes(cache.layers[-1])

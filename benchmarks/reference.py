@@ -24,6 +24,7 @@ from maskprof import BlockMaskWrapper, find_blocks
 from maskprof.config.schema import RunConfig
 from maskprof.measuring.phases import GreedyPass
 from maskprof.measuring.timers import HostTimer
+from maskprof.models.cache_names import cache_arguments, carried
 from maskprof.models.inputs import make_inputs
 from maskprof.models.load import load_model
 from maskprof.stats import describe, paired_difference
@@ -40,6 +41,7 @@ Times = dict[str, float]
 
 def plain(model, inputs, steps: int, mode=torch.inference_mode) -> Times:
     """Milliseconds of a prefill, of a decode step on average, and of all."""
+    names = cache_arguments(model.forward)
     with mode():
         start = time.perf_counter()
         output = model(**inputs, use_cache=True, logits_to_keep=1)
@@ -48,7 +50,7 @@ def plain(model, inputs, steps: int, mode=torch.inference_mode) -> Times:
         spent = 0.0
         for _ in range(steps):
             begin = time.perf_counter()
-            output = model(input_ids=token, past_key_values=output.past_key_values, use_cache=True)
+            output = model(input_ids=token, use_cache=True, **carried(output, names))
             token = output.logits[:, -1].argmax(-1, keepdim=True)
             spent += time.perf_counter() - begin
         end = time.perf_counter()

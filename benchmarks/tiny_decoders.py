@@ -9,6 +9,8 @@ from transformers import DynamicCache, LlamaConfig, LlamaForCausalLM
 from transformers.modeling_layers import GradientCheckpointingLayer
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
+from maskprof.models.cache_names import RETURNED_NAME
+
 VOCABULARY = 32
 
 
@@ -51,7 +53,7 @@ class BareDecoder(nn.Module):
                 past_key_values=past_key_values,
                 use_cache=use_cache,
             )
-        return BaseModelOutputWithPast(last_hidden_state=hidden_states, past_key_values=past_key_values)
+        return BaseModelOutputWithPast(last_hidden_state=hidden_states, **{RETURNED_NAME: past_key_values})
 
 
 def tiny_llama(blocks: int, device: torch.device, *, head_dim: int = 8) -> nn.Module:

@@ -15,6 +15,7 @@ from functools import partial
 from typing import Any
 
 import torch
+import transformers
 from torch import Tensor
 from transformers import PreTrainedModel
 
@@ -49,7 +50,7 @@ class Verdict:
 
     Attributes:
         outcome: `exact`, `inexact`, `refused` (outside the scheme, with the reason) or `unavailable` (not
-            buildable here, such as for a missing package).
+            buildable or not runnable here, such as for a missing package or a bug of this transformers).
         path: where the blocks are.
         bit_exact: masks equal bit for bit to the model with the blocks removed.
         within_bound: masks equal within the bound only, since the smaller model cannot be made.
@@ -102,8 +103,22 @@ def check(architecture: Architecture, *, settings: Mapping[str, Any] | None = No
     try:
         anatomy = probe(model)
     except MaskError as error:
-        return Verdict(architecture=architecture, outcome="inexact", reason=str(error))
+        failure = _own_failure(architecture, model)
+        outcome = "inexact" if failure is None else "unavailable"
+        return Verdict(architecture=architecture, outcome=outcome, reason=failure or str(error))
     return _Check(architecture, model).verdict(anatomy.path, len(anatomy.blocks))
+
+
+def _own_failure(architecture: Architecture, model: PreTrainedModel) -> str | None:
+    """Why the untouched model cannot run at all, None where it can: some releases of transformers break some."""
+    try:
+        full_logits(model, tiny_inputs(model, architecture))
+    except Exception as error:  # noqa: BLE001 - each architecture has its own way to fail
+        return (
+            f"{type(model).__name__} cannot run in transformers {transformers.__version__}: its own forward "
+            f"fails with {type(error).__name__}: {' '.join(str(error).split())}"
+        )
+    return None
 
 
 class _InexactError(Exception):

@@ -187,6 +187,15 @@ def test_a_gpu_beyond_the_last(call):
 
 
 @pytest.mark.parametrize("flag", ["--output_dir", "--trace_dir"])
+def test_a_folder_behind_links_in_a_circle(call, tmp_path, flag):
+    (tmp_path / "circle").symlink_to(tmp_path / "circle")
+    said = call("run", flag, "circle/here")
+    told = "circle/here cannot be written to: Too many levels of symbolic links; choose another folder"
+    assert refused(said) == told
+    assert nothing_measured(tmp_path)
+
+
+@pytest.mark.parametrize("flag", ["--output_dir", "--trace_dir"])
 def test_a_folder_that_cannot_be_made_is_found_before_the_model_is_loaded(call, tmp_path, flag):
     # A file in its way: permissions would not stop root.
     (tmp_path / "taken").write_text("mine")

@@ -142,7 +142,8 @@ def _alternating(before: Sequence[TraceTurns], after: Sequence[TraceTurns]) -> b
         return None
     order = [side for _, side in sorted(every)]
     changes = sum(left != right for left, right in pairwise(order))
-    return changes >= min(len(before), len(after))
+    # A lone trace at one end of all has the others on one side of it in time only.
+    return changes >= max(2, min(len(before), len(after)))
 
 
 def _turns(ranges: OwnRanges, took: Floats) -> tuple[dict[int, Floats], ...]:

@@ -1,6 +1,7 @@
 """RunConfig: one run's settings, as the command line, a TOML file or a caller gives them."""
 
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, fields
 from itertools import product
@@ -132,7 +133,8 @@ class RunConfig:
         """The folder of the traces."""
         if self.trace_dir is not None:
             return Path(self.trace_dir)
-        return Path("traces") / Path(self.output_dir).resolve().name
+        # Path.resolve() raises on links in a circle, which whoever makes the folder puts in words.
+        return Path("traces") / Path(os.path.realpath(self.output_dir)).name
 
     @property
     def resolved_closure_samples(self) -> int:

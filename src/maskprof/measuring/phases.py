@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from maskprof.errors import ModelError
+from maskprof.models.cache_names import CACHE_NAMES, cache_arguments, carried
 from maskprof.models.inputs import ModelInputs
 from maskprof.models.vision import watch_vision
 from maskprof.ranges import Phase
@@ -25,10 +26,6 @@ class PhaseWatch(Protocol):
     def leave(self, phase: Phase) -> None: ...
 
 
-# The cache comes back under the name that the forward takes it by.
-_CACHE_NAMES = ("past_key_values", "cache_params", "state", "mems")
-
-
 class GreedyPass:
     """Runs a model over fixed inputs for a fixed number of tokens, whatever the tokens are.
 
@@ -41,10 +38,9 @@ class GreedyPass:
         """Keep the model and its inputs, which stay on their device."""
         self.model = model
         self.inputs = inputs
-        parameters = inspect.signature(model.forward).parameters
-        takes_anything = any(p.kind is inspect.Parameter.VAR_KEYWORD for p in parameters.values())
-        self._keep_last: dict[str, Any] = {"logits_to_keep": 1} if "logits_to_keep" in parameters else {}
-        self._cache_names = [name for name in _CACHE_NAMES if name in parameters or takes_anything]
+        keeps_last = "logits_to_keep" in inspect.signature(model.forward).parameters
+        self._keep_last: dict[str, Any] = {"logits_to_keep": 1} if keeps_last else {}
+        self._cache_arguments = cache_arguments(model.forward)
 
     def run(self, steps: int, watch: PhaseWatch) -> torch.Tensor:
         """Prefill and `steps` decode steps; the tokens, shape (batch, steps + 1), still on the device."""
@@ -68,14 +64,13 @@ class GreedyPass:
             return torch.cat(tokens, dim=1)
 
     def _past(self, output: Any, mask: torch.Tensor | None, length: int) -> dict[str, Any]:
-        for name in self._cache_names:
-            cache = getattr(output, name, None)
-            if cache is not None:
-                return {name: cache} if mask is None else {name: cache, "attention_mask": mask[:, :length]}
-        raise ModelError(
-            f"{type(self.model).__name__} returned no cache ({', '.join(_CACHE_NAMES)}) from its first forward, so "
-            "cached decode cannot be measured; use --max_new_tokens 1 for prefill alone"
-        )
+        past = carried(output, self._cache_arguments)
+        if not past:
+            raise ModelError(
+                f"{type(self.model).__name__} returned no cache ({', '.join(CACHE_NAMES)}) from its first forward, "
+                "so cached decode cannot be measured; use --max_new_tokens 1 for prefill alone"
+            )
+        return past if mask is None else {**past, "attention_mask": mask[:, :length]}
 
 
 def _as_phase(call: Callable[[Phase], None]) -> Callable[[str], None]:

@@ -10,7 +10,6 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager, ExitStack, contextmanager, nullcontext, suppress
 from dataclasses import dataclass, replace
-from inspect import signature
 from typing import Any
 
 import torch
@@ -30,6 +29,7 @@ from maskprof.models.anatomy import (
     is_kv,
     is_kv_pair,
 )
+from maskprof.models.cache_names import cache_argument
 from maskprof.models.two_tokens import run_two_tokens, run_two_tokens_with_cache
 from maskprof.models.unsupported import refuse_unsupported
 
@@ -99,10 +99,7 @@ def _learn(model: nn.Module) -> Anatomy:
     if not lists:
         raise MaskError(f"{type(model).__name__} has no list of blocks (no torch.nn.ModuleList) to mask")
     calls = _calls_of(model, lists, run_two_tokens)
-    if (
-        not any(call.cache_after for call in calls)
-        and "past_key_values" in signature(model.forward).parameters
-    ):
+    if not any(call.cache_after for call in calls) and cache_argument(model.forward) is not None:
         # A model may take no such cache after all; the calls without one then say how its blocks are called.
         with suppress(MaskError):
             calls = _calls_of(model, lists, run_two_tokens_with_cache)

@@ -90,7 +90,7 @@ def _splitting(images: Any, _name: str, count: int) -> _Setting:
 
 
 def _pinpoints(images: Any, name: str, count: int) -> _Setting:
-    side = images.crop_size["height"] if images.crop_size else images.size["height"]
+    side = (getattr(images, "crop_size", None) or images.size)["height"]
     rows, columns = most_square(count)
     if [rows * side, columns * side] not in [list(point) for point in images.image_grid_pinpoints]:
         grids = sorted(
@@ -113,7 +113,7 @@ def _pixels(images: Any, _name: str, count: int) -> _Setting:
 
 
 def _longest_edge(images: Any, name: str, count: int) -> _Setting:
-    if not getattr(images.size, "longest_edge", None):
+    if not images.size.get("longest_edge"):
         raise _no_such_knob(images, name)
     return _SIDE, {"size": type(images.size)(longest_edge=most_square(count)[1] * _SIDE)}
 

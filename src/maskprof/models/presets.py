@@ -8,6 +8,7 @@ from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any
 
+from maskprof.errors import ModelError
 from maskprof.models.molmo_shapes import MOLMO_7B_D, MOLMO_7B_O, MOLMOE_1B, MOLMOE_TINY
 
 
@@ -38,15 +39,20 @@ def preset_config(preset: Preset) -> Any:
     """The transformers configuration of `preset` (imports transformers).
 
     Raises:
-        ValueError: the installed transformers does not know the architecture.
+        ModelError: the installed transformers does not know the architecture.
     """
-    from transformers import AutoConfig  # noqa: PLC0415  presets are listed without transformers
+    import transformers  # noqa: PLC0415  presets are listed without transformers
 
     if preset.model_type == "molmo":
         import maskprof.models.molmo  # noqa: F401, PLC0415  registers itself
 
+    if preset.model_type not in transformers.CONFIG_MAPPING:
+        raise ModelError(
+            f"--model_path: {preset.name!r} is a model of type {preset.model_type}, which transformers "
+            f"{transformers.__version__} does not know; a newer one does"
+        )
     # Configurations keep and fill in the dictionaries that they are given.
-    return AutoConfig.for_model(preset.model_type, **deepcopy(preset.config))
+    return transformers.AutoConfig.for_model(preset.model_type, **deepcopy(preset.config))
 
 
 DEMO = "molmoe-tiny"

@@ -19,6 +19,7 @@ from transformers.models.auto.modeling_auto import (
 )
 
 from maskprof.errors import ModelError
+from maskprof.models.cache_names import RETURNED_NAME, cache_argument, cache_arguments, carried
 from maskprof.models.shrinking.configs import shrunk_config
 from maskprof.models.two_tokens import rows_per_text, special_inputs
 
@@ -35,7 +36,6 @@ _SHIFT_STD: Final = 0.1
 _ORDINARY_IDS: Final = (8, 80)
 """Token ids that no tiny configuration gives a special meaning."""
 
-_CACHE_NAMES: Final = ("past_key_values", "cache_params", "state", "mems")
 _PER_TOKEN: Final = frozenset(
     {"input_ids", "position_ids", "image_embeds_position_mask", "image_attention_mask"}
 )
@@ -191,16 +191,17 @@ def cached_logits(
         (rows of `input_ids`, 1 + steps, vocabulary); what `full_logits(...)[:, prompt - 1 :]` gives, except for
         the architectures in `NOT_CACHE_CONSISTENT`.
     """
-    carried: dict[str, Any] = {}
+    names = cache_arguments(model.forward)
+    past: dict[str, Any] = {}
     if architecture.model_type in _MAKES_NO_CACHE:
-        carried["past_key_values"] = DynamicCache(config=model.config)
+        past[cache_argument(model.forward) or RETURNED_NAME] = DynamicCache(config=model.config)
     steps = []
     start = 0
     for stop in range(prompt, inputs["input_ids"].shape[-1] + 1):
         window = slice(0 if architecture.model_type in _NEEDS_ALL_IDS else start, stop)
         arguments = {name: _cut(name, value, window) for name, value in inputs.items()}
-        output = model(**arguments, **carried, use_cache=True, return_dict=True)
-        carried |= {name: output[name] for name in _CACHE_NAMES if output.get(name) is not None}
+        output = model(**arguments, **past, use_cache=True, return_dict=True)
+        past |= carried(output, names)
         steps.append(output["logits"][:, -1])
         start = stop
     return torch.stack(steps, dim=1)

@@ -7,6 +7,8 @@ import torch
 from torch import Tensor, nn
 from transformers import DynamicCache
 
+from maskprof.models.cache_names import RETURNED_NAME, cache_argument
+
 _IDS = (1, 2)
 
 
@@ -19,7 +21,8 @@ def run_two_tokens_with_cache(model: nn.Module) -> None:
     """The same with a cache handed in, for models that take one and make none."""
     config: Any = getattr(model, "config", None)
     text = config.get_text_config(decoder=True) if hasattr(config, "get_text_config") else None
-    model(**_inputs(model), past_key_values=DynamicCache(config=text), use_cache=True)
+    name = cache_argument(model.forward) or RETURNED_NAME
+    model(**_inputs(model), **{name: DynamicCache(config=text)}, use_cache=True)
 
 
 def special_inputs(model: nn.Module, batch: int, tokens: int) -> dict[str, Tensor]:

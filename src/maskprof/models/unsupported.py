@@ -8,6 +8,7 @@ from torch import nn
 from maskprof.errors import MaskError
 
 _ENCODER_DECODER = "is an encoder-decoder"
+_LOOPED = "runs some of its blocks several times for each token, with a cache slot for each time"
 _NEEDS_IMAGE = "needs an image even for text, and its forward pass takes no cache"
 _DRAFT_HEAD = "is a draft head that needs the keys and values of its target model"
 
@@ -16,10 +17,13 @@ NOT_SUPPORTED: Final[Mapping[str, str]] = {
     "blip-2": _NEEDS_IMAGE,
     "blt": "stacks blocks over bytes and over patches of them",
     "diffusion_gemma": "diffuses blocks of tokens instead of decoding one by one",
+    "dory": _LOOPED,
     "florence2": _ENCODER_DECODER,
     "gemma4_assistant": _DRAFT_HEAD,
     "gemma4_unified_assistant": _DRAFT_HEAD,
     "hrm_text": "runs two stacks several times for each token, with a cache slot for each cycle",
+    "inkling2_loop": _LOOPED,
+    "inkling2_loop_text": _LOOPED,
     "instructblip": _NEEDS_IMAGE,
     "instructblipvideo": _NEEDS_IMAGE,
     "pi0": "is an action policy that needs a robot's state",

@@ -131,6 +131,8 @@ def _run_session(
         if device.type == "cuda":
             torch.cuda.synchronize(device)
         session.step()
+    # The session refers to itself, and its events, a hundred MB and more, would stay until the next collection.
+    session.profiler = None
 
 
 def _finished(raw: Path, folder: Path, num_active_blocks: int) -> Path:

@@ -141,8 +141,11 @@ def within(folder: Path, *names: str) -> Path:
         if name in ("", ".", "..") or "/" in name or "\\" in name or "\0" in name:
             raise ConfigError(f"{name!r} is no name for something in {folder}")
     try:
-        stays = path.resolve().is_relative_to(folder.resolve())
-    except (OSError, RuntimeError):  # RuntimeError: links in a circle
+        resolved = path.resolve()
+        stays = resolved.is_relative_to(folder.resolve())
+        # Since Python 3.13 links in a circle are left in the path; before, they are a RuntimeError.
+        stays = stays and not any(part.is_symlink() for part in (resolved, *resolved.parents))
+    except (OSError, RuntimeError):
         stays = False
     if not stays:
         raise ConfigError(f"{path} is a link that leads out of {folder}: remove it, or choose another folder")

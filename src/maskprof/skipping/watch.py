@@ -7,6 +7,7 @@ import torch
 from maskprof.errors import MaskError
 from maskprof.masks.mask import BlockMask
 from maskprof.models.anatomy import find_cache, is_cache
+from maskprof.models.cache_names import RETURNED_NAME, cache_argument
 from maskprof.skipping.caches import Turn
 from maskprof.skipping.override import Forward
 
@@ -39,10 +40,11 @@ class Watch:
     def around(self, original: Forward) -> Forward:
         """A forward that does what `original` does, watched."""
         turn, is_compiling = self.turn, torch.compiler.is_compiling
+        usual_name = cache_argument(original) or RETURNED_NAME
 
         def forward(*args: Any, **kwargs: Any) -> Any:
             # The usual name first: asking every argument whether it is a cache takes microseconds.
-            given = kwargs.get("past_key_values")
+            given = kwargs.get(usual_name)
             if given is None or not is_cache(given):
                 given = find_cache(args, kwargs)
             if given is not None and getattr(given, _MARK, None) != self.in_force:

@@ -124,6 +124,7 @@ def test_of_one_trace_of_each_side_no_order_is_told(tmp_path):
     trace = decode_steps(tmp_path, [[1000] * 4])
     assert compare_blocks([began(0)], [began(1)]).alternating is None
     assert compare_blocks([began(0), began(2)], [began(1)]).alternating is True
+    assert compare_blocks([began(0), began(1)], [began(2)]).alternating is False
 
 
 def test_traces_of_others_have_no_turns_and_are_refused_with_a_sentence(tmp_path):

@@ -1,10 +1,12 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
 from transformers import AutoModelForCausalLM, AutoModelForImageTextToText
 
+from maskprof.errors import ModelError
 from maskprof.models.presets import PRESETS, Preset, preset_config
 
 # As counted in the published checkpoints.
@@ -58,6 +60,12 @@ def test_building_a_configuration_leaves_the_preset_as_it_was():
     before = repr(PRESETS["molmo2-tiny"])
     preset_config(PRESETS["molmo2-tiny"]).text_config.hidden_size = 7
     assert repr(PRESETS["molmo2-tiny"]) == before
+
+
+def test_a_preset_that_this_transformers_does_not_know_is_told():
+    later = replace(PRESETS["molmo2-tiny"], model_type="molmo9")
+    with pytest.raises(ModelError, match=r"is a model of type molmo9, which transformers \d.* does not know"):
+        preset_config(later)
 
 
 def test_listing_and_locating_need_neither_torch_nor_transformers():

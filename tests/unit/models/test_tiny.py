@@ -5,6 +5,7 @@ import torch
 import transformers
 
 from maskprof.errors import ModelError
+from maskprof.models.shrinking.configs import shrunk_config
 from maskprof.models.tiny import (
     NOT_CACHE_CONSISTENT,
     Architecture,
@@ -79,7 +80,8 @@ def test_every_entry_is_named_once():
 
 def test_reasons_are_given_for_known_architectures():
     known = {one.model_type for one in architectures()}
-    assert set(NOT_SUPPORTED) <= known
+    since_5_24 = {"dory", "inkling2_loop", "inkling2_loop_text"}
+    assert set(NOT_SUPPORTED) <= known | since_5_24
     assert set(NOT_CACHE_CONSISTENT) <= known
 
 
@@ -140,6 +142,15 @@ def test_each_block_changes_the_logits():
 def test_what_cannot_be_built_says_why():
     with pytest.raises(ModelError, match=r"no tiny Absent.*can be built"):
         tiny_model(Architecture(model_type="llama", task="causal-lm", class_name="AbsentForCausalLM"))
+
+
+def test_a_configuration_without_declared_fields_is_told():
+    class Older:
+        def get_text_config(self, **_):
+            return self
+
+    with pytest.raises(TypeError, match=r"transformers 5.4 or newer is needed, this is \d"):
+        shrunk_config(Older(), blocks=2)
 
 
 @pytest.mark.slow

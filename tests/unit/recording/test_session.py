@@ -1,3 +1,4 @@
+import gc
 import gzip
 import json
 import re
@@ -8,6 +9,7 @@ import torch
 from maskprof import BlockMask, BlockMaskWrapper, read_trace
 from maskprof.analysis.attribution import attribute
 from maskprof.errors import ConfigError
+from maskprof.measuring.garbage import without_collection
 from maskprof.measuring.phases import GreedyPass
 from maskprof.models.inputs import ModelInputs
 from maskprof.ranges import parse_block, parse_phase
@@ -108,6 +110,17 @@ def test_the_reader_attributes_what_the_recorder_wrote(trace_path):
 def test_an_older_trace_of_the_same_configuration_is_replaced(trace_path):
     again = record_tiny(trace_path.parent)
     assert [path.name for path in trace_path.parent.iterdir()] == [again.name]
+
+
+def test_the_events_of_a_session_go_with_it(tmp_path):
+    def sessions():
+        return {id(one) for one in gc.get_objects() if issubclass(type(one), torch.autograd.profiler.profile)}
+
+    record_tiny(tmp_path / "first")
+    with without_collection():
+        before = sessions()
+        record_tiny(tmp_path / "second")
+        assert sessions() <= before
 
 
 def test_a_folder_that_cannot_be_made(tmp_path):

@@ -7,9 +7,10 @@ from torch import Tensor, nn
 from transformers import DynamicCache, GenerationMixin
 from transformers.modeling_outputs import CausalLMOutputWithPast
 
+from maskprof.models.cache_names import RETURNED_NAME
 from maskprof.models.molmo.config import MolmoConfig
 from maskprof.models.molmo.masking import last_real_positions, padding_mask, positions
-from maskprof.models.molmo.model import MolmoModel, MolmoPreTrainedModel
+from maskprof.models.molmo.model import MolmoModel, MolmoPreTrainedModel, given_cache
 from maskprof.models.molmo.names import check_checkpoint, check_loaded
 
 _IMAGE_INPUTS = ("images", "image_masks", "image_input_idx")
@@ -77,6 +78,8 @@ class MolmoForCausalLM(MolmoPreTrainedModel, GenerationMixin):  # type: ignore[m
         logits_to_keep: int | Tensor = 0,
         last_logits_only: bool = False,
         append_last_valid_logits: Tensor | None = None,
+        *,
+        cache: Any = None,
         **kwargs: Any,
     ) -> Any:
         """As `MolmoModel.forward`, but a transformers cache is made where none is given, and with logits.
@@ -89,8 +92,9 @@ class MolmoForCausalLM(MolmoPreTrainedModel, GenerationMixin):  # type: ignore[m
             CausalLMOutputWithPast; logits are (batch, kept positions, embedding_size).
         """
         use_cache = self.config.use_cache if use_cache is None else use_cache
-        if use_cache and past_key_values is None:
-            past_key_values = DynamicCache()
+        past = given_cache(past_key_values, cache)
+        if use_cache and past is None:
+            past = DynamicCache()
         output = self.model(
             input_ids=input_ids,
             images=images,
@@ -98,7 +102,7 @@ class MolmoForCausalLM(MolmoPreTrainedModel, GenerationMixin):  # type: ignore[m
             image_input_idx=image_input_idx,
             attention_mask=attention_mask,
             position_ids=position_ids,
-            past_key_values=past_key_values,
+            past_key_values=past,
             inputs_embeds=inputs_embeds,
             use_cache=use_cache,
             output_hidden_states=output_hidden_states,
@@ -117,8 +121,8 @@ class MolmoForCausalLM(MolmoPreTrainedModel, GenerationMixin):  # type: ignore[m
             x = x[:, -logits_to_keep:]
         result = CausalLMOutputWithPast(
             logits=self.get_output_embeddings()(x),
-            past_key_values=output.past_key_values,
             hidden_states=output.hidden_states,
+            **{RETURNED_NAME: getattr(output, RETURNED_NAME)},
         )
         return result.to_tuple() if return_dict is False else result
 

@@ -175,7 +175,7 @@ class MolmoConfig(PreTrainedConfig):  # type: ignore[misc]
     """
 
     model_type = MODEL_TYPE
-    keys_to_ignore_at_inference = ["past_key_values"]  # noqa: RUF012  transformers declares it like this
+    keys_to_ignore_at_inference = ["past_key_values", "cache"]  # noqa: RUF012  transformers declares it like this
     attribute_map = _TRAINING_NAMES
 
     def __init__(

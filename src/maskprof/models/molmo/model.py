@@ -11,6 +11,7 @@ from transformers import PreTrainedModel
 from transformers.modeling_outputs import BaseModelOutputWithPast
 
 from maskprof.errors import ModelError
+from maskprof.models.cache_names import RETURNED_NAME
 from maskprof.models.molmo.config import MolmoConfig
 from maskprof.models.molmo.decoder import KVPair, MolmoRMSNorm, RotaryPositions, make_block
 from maskprof.models.molmo.experts import MolmoExperts
@@ -45,7 +46,7 @@ class MolmoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]  # transforme
     input_modalities = ("image", "text")
     main_input_name = "input_ids"
     _no_split_modules = ["MolmoBlock", "MolmoNestedBlock", "VisionBlock"]  # noqa: RUF012  read by transformers
-    _skip_keys_device_placement = ["past_key_values"]  # noqa: RUF012
+    _skip_keys_device_placement = ["past_key_values", "cache"]  # noqa: RUF012
     _supports_sdpa = True
 
     def _init_weights(self, module: nn.Module) -> None:
@@ -61,6 +62,17 @@ class MolmoPreTrainedModel(PreTrainedModel):  # type: ignore[misc]  # transforme
         elif isinstance(module, (MolmoExperts, MolmoEmbedding, VisionTower, VisionBackbone)):
             for parameter in module.parameters(recurse=False):
                 nn.init.normal_(parameter, std=std)
+
+
+def given_cache(past_key_values: Any, cache: Any) -> Any:
+    """What a forward was given by either name.
+
+    Raises:
+        ModelError: both names have one.
+    """
+    if past_key_values is not None and cache is not None:
+        raise ModelError("a Molmo model takes its cache as cache or as past_key_values, not as both")
+    return cache if past_key_values is None else past_key_values
 
 
 @dataclass(frozen=True, slots=True)
@@ -139,6 +151,8 @@ class MolmoModel(MolmoPreTrainedModel):
         use_cache: bool | None = None,
         output_hidden_states: bool | None = None,
         return_dict: bool | None = None,
+        *,
+        cache: Any = None,
         **_unused: Any,
     ) -> Any:
         """Run the decoder, images first.
@@ -156,15 +170,16 @@ class MolmoModel(MolmoPreTrainedModel):
             use_cache: return the cache: the one that was given, else a list of one `(k, v)` per block.
             output_hidden_states: also return every block's input and the final norm's output.
             return_dict: False for a tuple.
+            cache: the same as `past_key_values`, as transformers 5.24 and later call it.
 
         Returns:
             BaseModelOutputWithPast.
 
         Raises:
-            ModelError: images with a filled cache, or without places to go to.
+            ModelError: images with a filled cache, or without places to go to; a cache by both names.
         """
         use_cache = self.config.use_cache if use_cache is None else use_cache
-        past = _Past.of(past_key_values)
+        past = _Past.of(given_cache(past_key_values, cache))
         mask = padding_mask(input_ids, attention_mask)
         x = self._embedded(input_ids, inputs_embeds)
         if images is not None:
@@ -198,11 +213,11 @@ class MolmoModel(MolmoPreTrainedModel):
             )
             pairs.append(pair)
         x = self.transformer["ln_f"](x)
-        cache: Any = past.cache if past.cache is not None else pairs
+        filled: Any = past.cache if past.cache is not None else pairs
         output = BaseModelOutputWithPast(
             last_hidden_state=x,
-            past_key_values=cache if use_cache else None,
             hidden_states=(*states, x) if output_hidden_states else None,
+            **{RETURNED_NAME: filled if use_cache else None},
         )
         return output.to_tuple() if return_dict is False else output
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from itertools import cycle, islice
 from typing import Any
 
+import transformers
 from transformers import PreTrainedConfig
 
 from maskprof.models.shrinking import roles
@@ -47,8 +48,11 @@ def shrunk_config(
     `settings` are fields of the text stack's configuration that are to have just these values.
 
     Raises:
+        TypeError: the configuration does not declare its fields; those of transformers before 5.4 do not.
         Exception: whatever the configuration class raises when the small values do not fit together.
     """
+    if not hasattr(config, "__dataclass_fields__"):
+        raise TypeError(f"transformers 5.4 or newer is needed, this is {transformers.__version__}")
     walk = _Walk(text=config.get_text_config(decoder=True), blocks=blocks, settings=settings or {})
     return _shrunk(config, walk, given={}, root=True)
 

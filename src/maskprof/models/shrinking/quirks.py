@@ -64,9 +64,13 @@ _CONVOLUTIONS = Quirk(
     {"base_channels": 32, "channel_multiplier": [1, 1]},
 )
 _NO_EXPERTS = "has no default for the experts of a token"
+_CODEBOOK = 16
+_CODEBOOKS = "keeps one range of its vocabulary for pictures, and after it one for sounds"
 _ALL_LINEAR = "has no attention layer by default"
 
 QUIRKS: Final[Mapping[str, Quirk]] = {
+    "Apertus1p5Config": Quirk(_CODEBOOKS, {"image_token_offset": 96, "audio_token_offset": 96 + _CODEBOOK}),
+    "Apertus1p5VisionTokenizerConfig": Quirk(_CODEBOOKS, {"codebook_size": _CODEBOOK}),
     "BambaConfig": Quirk(_ALL_LINEAR, {"attn_layer_indices": lambda layers: [*range(1, layers, 2)]}),
     "ChameleonConfig": Quirk(_VOCABULARY_MAP, {"vocabulary_map": {"<image>": VOCABULARY - 1}}),
     "ChameleonVQVAEConfig": _CONVOLUTIONS,
@@ -185,6 +189,7 @@ QUIRKS: Final[Mapping[str, Quirk]] = {
         "has no default window, and no sliding layer by default",
         {"sliding_window": WINDOW, "layer_types": _alternating("full_attention", "sliding_attention")},
     ),
+    "WavTokenizerEncoderConfig": Quirk(_CODEBOOKS, {"codebook_size": _CODEBOOK}),
     "XmodConfig": Quirk("has no default language", {"default_language": "en_XX"}),
     "xLSTMConfig": Quirk("rounds the width of queries, half of its own, up to 64", {"hidden_size": 128}),
 }

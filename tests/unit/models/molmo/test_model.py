@@ -9,6 +9,7 @@ from transformers import DynamicCache, GenerationConfig, StaticCache
 
 from maskprof import find_blocks
 from maskprof.errors import ModelError
+from maskprof.models.cache_names import RETURNED_NAME
 from maskprof.models.molmo.caches import PreallocatedCache
 from maskprof.models.molmo.prompts import batched
 from tests.support.molmo_models import BLOCKS, CONFIGS, image_inputs, prompt, text_inputs, tiny_molmo
@@ -147,7 +148,7 @@ def test_a_preallocated_cache_does_not_move_and_can_be_used_again(model):
     assert cache.layers[0].keys.data_ptr() == before
     assert cache.layers[0].keys.shape[-2] == 8
     beams = model.generate(
-        **text_inputs(5), max_new_tokens=4, num_beams=2, past_key_values=PreallocatedCache(16, BLOCKS)
+        **text_inputs(5), max_new_tokens=4, num_beams=2, **{RETURNED_NAME: PreallocatedCache(16, BLOCKS)}
     )
     assert torch.equal(beams, model.generate(**text_inputs(5), max_new_tokens=4, num_beams=2))
 
