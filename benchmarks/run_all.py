@@ -16,8 +16,8 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
-HERE = Path(__file__).parent
-RESULTS = HERE.parent / "docs" / "results"
+ROOT = Path(__file__).parents[1]
+RESULTS = ROOT / "docs" / "results"
 PAGE = RESULTS / "index.md"
 # A column of one of these names makes a table one of verdicts.
 VERDICTS = ("verdict", "target", "bound", "at most", "at least", "stated", "reached")
@@ -65,8 +65,11 @@ BENCHMARKS = (
 def run(benchmark: Benchmark) -> str:
     """Run one; how it went."""
     began_s = time.monotonic()
-    command = [sys.executable, str(HERE / benchmark.script), "--output", str(RESULTS / benchmark.page)]
-    code = subprocess.run(command, stdout=subprocess.DEVNULL, check=False).returncode
+    # The page repeats the command, which is to be that of any checkout.
+    command = [f"benchmarks/{benchmark.script}", "--output", os.path.relpath(RESULTS / benchmark.page, ROOT)]
+    code = subprocess.run(
+        [sys.executable, *command], cwd=ROOT, stdout=subprocess.DEVNULL, check=False
+    ).returncode
     took = f"{time.monotonic() - began_s:.0f} s"
     return took if code == 0 else f"failed with exit code {code} after {took}"
 
